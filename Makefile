@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+# wg-dynamic, beside an installed wireguard-tools. `make help' lists the targets.
+
+PKG_CONFIG ?= pkg-config
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+RUNSTATEDIR ?= /var/run
+STATEDIR ?= /var/lib/wg-dynamic
+WITH_BASHCOMPLETION ?= yes
+WITH_WGQUICK ?= yes
+
+# The wg and wg-quick of wireguard-tools that ours stand in front of.
+WG ?= /usr/bin/wg
+WG_QUICK ?= /usr/bin/wg-quick
+
+VERSION := 0.1.0
+BUILD := build
+
+CFLAGS ?= -O2
+CFLAGS += -std=gnu11 -D_GNU_SOURCE
+CFLAGS += -Wall -Wextra
+CFLAGS += -MMD -MP
+CFLAGS += $(WERROR)
+CPPFLAGS += -Isrc -Isrc/compat
+CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"' -DWG_DYNAMIC_VERSION='"$(VERSION)"'
+CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
+LDLIBS += $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null || echo -lmnl)
+
+ifneq ($(V),1)
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2);
+endif
+
+sources := $(wildcard src/*.c src/compat/*.c)
+objects := $(sources:src/%.c=$(BUILD)/obj/%.o)
+wrappers := $(BUILD)/wg $(if $(filter yes,$(WITH_WGQUICK)),$(BUILD)/wg-quick)
+
+all: $(BUILD)/wg-dynamic $(wrappers)
+
+# Objects are made anew when the flags are not those that they were made with.
+flags = $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(RUNSTATEDIR)
+$(BUILD)/flags: force
+	@mkdir -p $(BUILD)
+	@echo '$(subst ','\'',$(flags))' | cmp -s - $@ || echo '$(subst ','\'',$(flags))' >$@
+
+$(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) -DRUNSTATEDIR='"$(RUNSTATEDIR)"' $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/wg-dynamic: $(objects)
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/wg: src/wg.sh $(BUILD)/flags
+	$(call say,GEN,$@)sed 's|@WG@|$(WG)|' $< >$@
+	$(Q)chmod +x $@
+
+# The installed script with our patch; one that it does not fit is left alone.
+patches := $(sort $(wildcard wg-quick-patches/*.patch))
+$(BUILD)/wg-quick: $(patches) $(WG_QUICK)
+	$(call say,PATCH,$@)cp $(WG_QUICK) $@.tmp
+	$(Q)for p in $(patches); do \
+		patch --quiet --fuzz=0 --no-backup-if-mismatch $@.tmp $$p || { rm -f $@.tmp*; exit 1; }; \
+	done
+	$(Q)chmod +x $@.tmp && mv $@.tmp $@
+
+$(WG_QUICK):
+	@echo 'wg-quick is missing at $(WG_QUICK): install wireguard-tools, or say where it is with' \
+		'WG_QUICK=, or build without it: WITH_WGQUICK=no' >&2; exit 1
+
+# --- installation ---
+
+man_pages := $(wildcard man/*.[1-9])
+
+install: all
+	@install -v -d '$(DESTDIR)$(BINDIR)'
+	@install -v -m 0755 $(BUILD)/wg-dynamic $(wrappers) '$(DESTDIR)$(BINDIR)/'
+	@ln -sfv wg-dynamic '$(DESTDIR)$(BINDIR)/wg-dynamic-client'
+	@ln -sfv wg-dynamic '$(DESTDIR)$(BINDIR)/wg-dynamic-server'
+	@for page in $(man_pages); do \
+		install -v -D -m 0644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
+	done
+	@[ '$(WITH_BASHCOMPLETION)' != yes ] || install -v -D -m 0644 \
+		completion/wg-dynamic.bash-completion '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
+
+uninstall:
+	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BINDIR)/%',wg-dynamic wg-dynamic-client \
+		wg-dynamic-server $(notdir $(wrappers)))
+	@for page in $(man_pages); do \
+		$(RM) -v '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
+	done
+	@$(RM) -v '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
+
+clean:
+	$(call say,CLEAN,$(BUILD))$(RM) -r $(BUILD)
+
+# --- tests ---
+
+# Unit tests are linked with all sources but main.c, plain and under the sanitizers. Paths at run time
+# are relative there, so that a test has a world of its own.
+unit_sources := $(filter-out src/main.c,$(sources))
+unit_names := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+unit_tests := $(unit_names:%=$(BUILD)/unit/plain/%) $(unit_names:%=$(BUILD)/unit/asan/%)
+flavour_plain :=
+flavour_asan := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+
+define flavour
+$(1)_objects := $$(unit_sources:src/%.c=$(BUILD)/unit/$(1)/obj/%.o)
+
+$(BUILD)/unit/$(1)/obj/%.o: src/%.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)$$(CC) $$(CPPFLAGS) -DRUNSTATEDIR='"run"' $$(CFLAGS) $$(flavour_$(1)) \
+		-c -o $$@ $$<
+
+$(BUILD)/unit/$(1)/test_compat_kernel: tests/unit/fake_mnl.c
+$(BUILD)/unit/$(1)/%: tests/unit/%.c $$($(1)_objects) $(BUILD)/flags
+	$$(call say,LD,$$@)$$(CC) $$(CPPFLAGS) -Itests/unit -DRUNSTATEDIR='"run"' $$(CFLAGS) \
+		$$(flavour_$(1)) $$(LDFLAGS) -o $$@ $$(filter %.c %.o,$$^) $$(LDLIBS) -lcmocka
+endef
+$(eval $(call flavour,plain))
+$(eval $(call flavour,asan))
+
+units: $(unit_tests)
+
+deps-demo:
+	@tests/install-deps.sh demo
+deps-check:
+	@tests/install-deps.sh check
+
+demo: deps-demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo.sh
+
+check: deps-check
+	@$(MAKE) --no-print-directory WERROR=-Werror all units
+	@tests/run.sh $(BUILD)
+
+check-installed: deps-check
+	@tests/run.sh installed
+
+help:
+	@echo 'make                   build/wg-dynamic, and build/wg and build/wg-quick, which stand'
+	@echo '                       in front of those of wireguard-tools'
+	@echo 'make install           into PREFIX ($(PREFIX)), below DESTDIR if set'
+	@echo 'make uninstall         takes that out again'
+	@echo 'make clean             removes $(BUILD)/'
+	@echo 'make demo              two hosts, a lease, before your eyes (root; installs what it needs)'
+	@echo 'make check             all tests (root; installs what it needs)'
+	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
+	@echo 'make help              this list'
+	@echo
+	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR RUNSTATEDIR STATEDIR'
+	@echo '           WITH_BASHCOMPLETION WITH_WGQUICK WG WG_QUICK CC CFLAGS V=1'
+
+force:
+.DEFAULT_GOAL := all
+.PHONY: all install uninstall clean units deps-demo deps-check demo check check-installed help force
+
+-include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Decisions on addresses. The reading may be older than our own last changes of the device: a
+ * lease knows its last change, and where that is later than the reading, the lease is right.
+ */
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "allocate.h"
+
+enum { PAST_TRIES = 1024 };
+
+bool order_is_later(const struct book *book, uint32_t order)
+{
+	return order && (int32_t)(order - book->reading_stamp) > 0;
+}
+
+static const struct lease *lease_at(const struct book *book, uint32_t index)
+{
+	return index == LEASE_NONE ? NULL : &book->leases->list[index];
+}
+
+/* Whether we have taken this address from its peer since the reading. */
+static bool taken_back(const struct book *book, const struct cidr *ip)
+{
+	const struct lease *owner = lease_at(book, leases_owner(book->leases, ip));
+
+	return owner && !lease_holds(owner, family_index(ip->family)) &&
+	       order_is_later(book, owner->order);
+}
+
+const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
+				       const struct cidr *ip)
+{
+	const struct pool *pool = pools_find(book->pools, ip);
+	const struct device_ip *holder;
+	struct cidr wider = *ip;
+
+	holder = reading_holder(book->reading, ip, ip->prefix - 1, peer);
+	if (holder && (holder->peer == DEVICE_SELF || !taken_back(book, ip)))
+		return holder;
+	--wider.prefix;
+	return reading_holder(book->reading, &wider, pool ? pool->net.prefix : 0, peer);
+}
+
+/* --- one family of one request --- */
+
+struct search {
+	const struct book *book;
+	uint32_t peer;
+	const uint8_t *key;
+	uint32_t lease; /* the peer's own, or LEASE_NONE */
+};
+
+/* How many addresses, from this one on, a prefix blocks. */
+static uint64_t blocked_span(const struct cidr *prefix, const struct cidr *ip)
+{
+	unsigned int bits = family_bits(ip->family) - prefix->prefix, bytes = family_bits(ip->family) / 8;
+	uint64_t offset = 0, size;
+
+	if (bits >= 64)
+		return UINT64_MAX;
+	size = (uint64_t)1 << bits;
+	for (unsigned int i = bytes > 8 ? bytes - 8 : 0; i < bytes; ++i)
+		offset = offset << 8 | ip->ip[i];
+	return size - (offset & (size - 1));
+}
+
+static uint64_t blocked(void *data, const struct pool *pool, const struct cidr *ip)
+{
+	const struct search *search = data;
+	const struct device_ip *holder;
+
+	/* In a bitmap these are marked already. */
+	if (!pool->used && leases_owner(search->book->leases, ip) != LEASE_NONE)
+		return 1;
+	holder = foreign_holder(search->book, search->peer, ip);
+	return holder ? blocked_span(&holder->cidr, ip) : 0;
+}
+
+/* Whether the peer can have this very address, given that nobody else holds it by a lease. */
+static bool available(const struct search *search, const struct cidr *ip)
+{
+	const struct book *book = search->book;
+	const struct pool *pool = pools_find(book->pools, ip);
+	uint32_t owner = leases_owner(book->leases, ip);
+	int v = family_index(ip->family);
+
+	if (!pool || pool_excludes(pool, ip))
+		return false;
+	if (owner != LEASE_NONE && owner != search->lease &&
+	    lease_holds(&book->leases->list[owner], v))
+		return false;
+	return !foreign_holder(book, search->peer, ip);
+}
+
+/* Rule 2: the lowest pool address in the peer's own allowed-ips. */
+static bool reserved(const struct search *search, int v, struct cidr *ip)
+{
+	const struct reading *reading = search->book->reading;
+	const struct device_peer *peer = &reading->peers[search->peer];
+
+	for (uint32_t i = 0; i < peer->count; ++i) {
+		*ip = reading->ips[peer->first + i].cidr;
+		if (ip->family == family_of(v) && cidr_is_host(ip) && available(search, ip))
+			return true;
+	}
+	return false;
+}
+
+/* Rule 3: by the keyed hash of its key, or the next that is free. */
+static bool derived(const struct search *search, int v, struct cidr *ip)
+{
+	const struct pools *pools = search->book->pools;
+	uint64_t hash = siphash(search->book->leases->secret, search->key, KEY_LEN);
+
+	for (uint32_t i = 0; i < pools->count; ++i) {
+		if (pools->list[i].net.family == family_of(v) &&
+		    pool_search(&pools->list[i], hash, ip, blocked, (void *)search))
+			return true;
+	}
+	return false;
+}
+
+/* Rule 4: what has been unused for longest. */
+static bool oldest(const struct search *search, int v, struct cidr *ip)
+{
+	const struct leases *leases = search->book->leases;
+	uint32_t at = leases->oldest[v];
+
+	for (int tries = 0; at != LEASE_NONE && tries < PAST_TRIES; ++tries) {
+		lease_ip(&leases->list[at], v, ip);
+		if (available(search, ip))
+			return true;
+		at = leases->list[at].newer[v];
+	}
+	return false;
+}
+
+static bool choose(const struct search *search, int v, struct cidr *ip)
+{
+	const struct lease *lease = lease_at(search->book, search->lease);
+
+	return (lease && lease_ip(lease, v, ip) && available(search, ip)) ||
+	       reserved(search, v, ip) || derived(search, v, ip) || oldest(search, v, ip);
+}
+
+/* How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. */
+static enum holding holding_of(const struct search *search, int v, const struct cidr *ip)
+{
+	const struct lease *lease = lease_at(search->book, search->lease);
+	struct cidr own;
+
+	if (lease && lease_ip(lease, v, &own) && !cidr_compare(&own, ip)) {
+		if (lease_holds(lease, v))
+			return lease->holding[v];
+		if (order_is_later(search->book, lease->order))
+			return HOLDING_LEASED;
+	}
+	return reading_has(search->book->reading, search->peer, ip) ? HOLDING_RESERVED :
+								      HOLDING_LEASED;
+}
+
+/* Decides on family v; false when a wish can't be had. */
+static bool decide_family(const struct search *search, const struct request *request, int v,
+			  struct decision *decision)
+{
+	const struct lease *lease = lease_at(search->book, search->lease);
+	bool holds = lease && lease_holds(lease, v);
+	struct cidr held = { 0 }, *ip = &decision->ip[v];
+
+	if (holds)
+		lease_ip(lease, v, &held);
+	switch (request->wish[v]) {
+	case WISH_NONE:
+		decision->ends[v] = holds;
+		return true;
+	case WISH_ANY:
+		/* Not asked for by name, and nothing to be had: not a refusal. */
+		if (!request->listed && !holds && !pools_have(search->book->pools, v))
+			return true;
+		if (!choose(search, v, ip))
+			return false;
+		break;
+	case WISH_THIS:
+		*ip = request->ip[v];
+		if (!available(search, ip))
+			return false;
+		break;
+	}
+	decision->granted[v] = true;
+	decision->holding[v] = holding_of(search, v, ip);
+	decision->ends[v] = holds && cidr_compare(&held, ip);
+	decision->new_address |= !holds || decision->ends[v];
+	return true;
+}
+
+void decide(const struct book *book, uint32_t peer, const struct request *request,
+	    struct decision *decision)
+{
+	const uint8_t *key = book->reading->peers[peer].key;
+	const struct search search = {
+		.book = book,
+		.peer = peer,
+		.key = key,
+		.lease = leases_find(book->leases, key),
+	};
+	bool all = true;
+
+	*decision = (struct decision){ .lease_time = book->lease_time };
+	for (int v = V4; v < FAMILIES; ++v)
+		all &= decide_family(&search, request, v, decision);
+	if (!decision->granted[V4] && !decision->granted[V6]) {
+		/* Nothing to give is a refusal, and a refusal changes nothing. */
+		*decision = (struct decision){ .status = STATUS_UNAVAILABLE };
+		return;
+	}
+	decision->status = all ? STATUS_OK : STATUS_UNAVAILABLE;
+	if (request->lease_time >= LEASE_TIME_MIN && request->lease_time <= book->lease_time)
+		decision->lease_time = request->lease_time;
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Addresses and prefixes. All comparisons are on bytes in network order, so that IPv4 and IPv6
+ * take the same way.
+ */
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cidr.h"
+
+unsigned int family_bits(uint8_t family)
+{
+	return family == AF_INET ? 32 : family == AF_INET6 ? 128 : 0;
+}
+
+void cidr_host(struct cidr *c, uint8_t family, const void *ip)
+{
+	memset(c, 0, sizeof(*c));
+	c->family = family;
+	c->prefix = family_bits(family);
+	memcpy(c->ip, ip, c->prefix / 8);
+}
+
+bool cidr_parse(struct cidr *c, const char *text, size_t len)
+{
+	const char *slash = memchr(text, '/', len);
+	size_t ip_len = slash ? (size_t)(slash - text) : len;
+	unsigned int bits = 0, digits = 0;
+	char ip[INET6_ADDRSTRLEN];
+
+	/* inet_pton() stops at a NUL, which would hide what comes behind it. */
+	if (ip_len >= sizeof(ip) || memchr(text, '\0', len))
+		return false;
+	memcpy(ip, text, ip_len);
+	ip[ip_len] = '\0';
+
+	memset(c, 0, sizeof(*c));
+	c->family = strchr(ip, ':') ? AF_INET6 : AF_INET;
+	if (inet_pton(c->family, ip, c->ip) != 1)
+		return false;
+	c->prefix = family_bits(c->family);
+	if (!slash)
+		return true;
+	for (const char *p = slash + 1; p < text + len; ++p, ++digits) {
+		if (*p < '0' || *p > '9' || digits == 3)
+			return false;
+		bits = bits * 10 + (*p - '0');
+	}
+	if (!digits || bits > c->prefix)
+		return false;
+	c->prefix = bits;
+	return true;
+}
+
+const char *cidr_format_ip(char buf[static CIDR_STRLEN], const struct cidr *c)
+{
+	if (!inet_ntop(c->family, c->ip, buf, CIDR_STRLEN))
+		strcpy(buf, "(none)");
+	return buf;
+}
+
+const char *cidr_format(char buf[static CIDR_STRLEN], const struct cidr *c)
+{
+	size_t len = strlen(cidr_format_ip(buf, c));
+
+	snprintf(buf + len, CIDR_STRLEN - len, "/%u", c->prefix);
+	return buf;
+}
+
+bool cidr_is_host(const struct cidr *c)
+{
+	return c->family && c->prefix == family_bits(c->family);
+}
+
+void cidr_mask(struct cidr *c)
+{
+	unsigned int byte = c->prefix / 8;
+
+	if (byte >= sizeof(c->ip))
+		return;
+	c->ip[byte] &= 0xff00 >> (c->prefix % 8);
+	memset(c->ip + byte + 1, 0, sizeof(c->ip) - byte - 1);
+}
+
+/* Whether the first bits of both are the same. */
+static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned int bits)
+{
+	uint8_t rest = 0xff00 >> (bits % 8);
+
+	if (memcmp(a, b, bits / 8))
+		return false;
+	return !(bits % 8) || !((a[bits / 8] ^ b[bits / 8]) & rest);
+}
+
+bool cidr_contains(const struct cidr *outer, const struct cidr *inner)
+{
+	return outer->family == inner->family && outer->prefix <= inner->prefix &&
+	       same_bits(outer->ip, inner->ip, outer->prefix);
+}
+
+bool cidr_overlaps(const struct cidr *a, const struct cidr *b)
+{
+	return cidr_contains(a, b) || cidr_contains(b, a);
+}
+
+int cidr_compare(const struct cidr *a, const struct cidr *b)
+{
+	int diff = (a->family > b->family) - (a->family < b->family);
+
+	if (!diff)
+		diff = memcmp(a->ip, b->ip, sizeof(a->ip));
+	return diff ? diff : (a->prefix > b->prefix) - (a->prefix < b->prefix);
+}
+
+/* Whether c lies inside one of the prefixes. */
+static bool inside(const struct cidr *c, const struct cidr *list, size_t count)
+{
+	for (size_t i = 0; i < count; ++i) {
+		if (cidr_contains(&list[i], c))
+			return true;
+	}
+	return false;
+}
+
+bool cidr_is_link_local(const struct cidr *c)
+{
+	static const struct cidr link_local = { AF_INET6, 10, { 0xfe, 0x80 } };
+
+	return inside(c, &link_local, 1);
+}
+
+bool cidr_is_assignable(const struct cidr *c)
+{
+	static const struct cidr never[] = {
+		{ AF_INET, 8, { 0 } },
+		{ AF_INET, 8, { 127 } },
+		{ AF_INET, 16, { 169, 254 } },
+		{ AF_INET, 3, { 224 } }, /* multicast and 240.0.0.0/4 */
+		{ AF_INET6, 127, { 0 } }, /* :: and ::1 */
+		{ AF_INET6, 96, { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff } },
+		{ AF_INET6, 8, { 0xff } },
+	};
+
+	return c->family && !cidr_is_link_local(c) &&
+	       !inside(c, never, sizeof(never) / sizeof(never[0]));
+}

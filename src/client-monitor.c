@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The monitor of the client (client.c says what the two processes are): checks the interface when
+ * it starts, makes the sockets, sets the addresses, follows the link, and tells people. It believes
+ * nothing that the engine says.
+ */
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "client-check.h"
+#include "client.h"
+#include "control.h"
+#include "daemon.h"
+#include "dynamic.h"
+#include "holding.h"
+#include "log.h"
+#include "net.h"
+#include "sandbox.h"
+#include "supervisor.h"
+
+enum {
+	WAIT_S = 10, /* for addresses, before going to the background */
+	WAIT_MAX = 86400,
+	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
+	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
+	ROUTE_METRIC = 1024,
+};
+
+struct monitor {
+	struct loop loop;
+	struct supervisor supervisor;
+	struct watch signals, events, parent;
+	struct client_setup setup;
+	struct holding holding;
+	struct lifecycle_lease before; /* what was held before the last change */
+	struct failure failure; /* the last that was reported */
+	int control; /* the listening socket */
+	bool up, gone; /* of the interface */
+	bool route_added; /* to fe80::, as there was none */
+	bool waiting; /* for the first addresses */
+	uint64_t wait_until, stop_at; /* NEVER */
+};
+
+static struct monitor monitor = { .stop_at = NEVER };
+
+const struct message_rule client_monitor_rules[CLIENT_TYPES] = {
+	[CLIENT_CONNECT] = { sizeof(struct client_connect), 0, 0, false },
+	[CLIENT_CHANGE] = { sizeof(struct client_change), 0, 0, false },
+	[CLIENT_FINISHED] = { sizeof(struct client_plain), 0, 0, false },
+};
+
+/* --- to the engine --- */
+
+static void engine_up(struct supervisor *supervisor)
+{
+	struct client_start start = {
+		.head.type = CLIENT_START,
+		.held = monitor.holding.lease,
+		.link_local = monitor.setup.link_local,
+		.up = monitor.up,
+	};
+
+	snprintf(start.interface, sizeof(start.interface), "%s", monitor.setup.interface);
+	memcpy(start.server, monitor.setup.server, KEY_LEN);
+	if (getrandom(&start.seed, sizeof(start.seed), GRND_NONBLOCK) < 0)
+		start.seed = now_ms(); /* spreads clients in time, protects nothing */
+	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
+}
+
+static void tell_link(void)
+{
+	struct client_link link = { .head.type = CLIENT_LINK, .up = monitor.up };
+
+	supervisor_send(&monitor.supervisor, &link.head, sizeof(link), -1);
+}
+
+/* Ends in order: the engine releases, and says when it has finished. */
+static void stop(void)
+{
+	struct client_plain order = { .head.type = CLIENT_STOP };
+
+	if (monitor.stop_at != NEVER)
+		return;
+	supervisor_drain(&monitor.supervisor);
+	monitor.stop_at = now_ms() + STOP_MS;
+	if (supervisor_send(&monitor.supervisor, &order.head, sizeof(order), -1))
+		monitor.loop.stop = true;
+}
+
+/* --- orders of the engine --- */
+
+/* A socket that is connecting to the server, from our own link-local and within the tunnel. */
+static int socket_make(struct failure *failure)
+{
+	const struct linger linger = { .l_onoff = 1 }; /* see client.c */
+	const int one = 1;
+	struct sockaddr_in6 address = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(PROTOCOL_PORT),
+		.sin6_scope_id = monitor.setup.ifindex,
+	};
+	const char *interface = monitor.setup.interface;
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	memcpy(&address.sin6_addr, monitor.setup.link_local.ip, sizeof(address.sin6_addr));
+	failure->kind = FAILURE_SOCKET;
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, strlen(interface) + 1) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		goto failed;
+	memcpy(&address.sin6_addr, client_server_address.ip, sizeof(address.sin6_addr));
+	failure->kind = FAILURE_CONNECT;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS)
+		goto failed;
+	failure->kind = FAILURE_NONE;
+	return fd;
+
+failed:
+	failure->error = errno;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void order_connect(const struct client_connect *order)
+{
+	struct client_connect answer = { .head.type = CLIENT_SOCKET, .number = order->number };
+	int fd = socket_make(&answer.failure);
+
+	supervisor_send(&monitor.supervisor, &answer.head, sizeof(answer), fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool lease_valid(const struct lifecycle_lease *lease, uint64_t now)
+{
+	bool any = false;
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (!lease->ip[v].family)
+			continue;
+		if (lease->ip[v].family != family_of(v) || !cidr_is_host(&lease->ip[v]) ||
+		    !cidr_is_assignable(&lease->ip[v]))
+			return false;
+		any = true;
+	}
+	return !any || (lease->until > now && lease->until - now <= LEASE_TIME_MAX * 1000ULL);
+}
+
+static bool lease_any(const struct lifecycle_lease *lease)
+{
+	return lease->ip[V4].family || lease->ip[V6].family;
+}
+
+/* When the monitor itself removes what is held. */
+static uint64_t expiry(void)
+{
+	const struct lifecycle_lease *lease = &monitor.holding.lease;
+
+	return lease_any(lease) ? lease->until + EXPIRY_MS : NEVER;
+}
+
+static void addresses_set(const struct lifecycle_lease *lease)
+{
+	uint64_t now = now_ms();
+
+	/* A delay of ours may have eaten up what was left. */
+	if (lease_any(lease) && lease->until <= now)
+		return;
+	if (!lease_valid(lease, now)) {
+		log_line(LOG_ERR, "the engine wants addresses that no lease can have: ignored");
+		return;
+	}
+	monitor.before = monitor.holding.lease;
+	if (holding_set(&monitor.holding, lease, now) && lease_any(lease) && monitor.waiting) {
+		monitor.waiting = false;
+		monitor.wait_until = now;
+	}
+}
+
+/* The engine, which should have, has not: it is being started again, or hangs. */
+static void expire(uint64_t now)
+{
+	const struct lifecycle_lease nothing = { 0 };
+
+	if (expiry() > now)
+		return;
+	log_line(LOG_WARNING, "a lease has ended: its addresses are removed");
+	holding_set(&monitor.holding, &nothing, now);
+}
+
+/* --- what people are told --- */
+
+/* The usual causes, where there are any. */
+static const char *hint(const struct failure *failure)
+{
+	switch (failure->kind) {
+	case FAILURE_SOCKET:
+		if (failure->error == EADDRNOTAVAIL)
+			return ": has the link-local address been removed?";
+		break;
+	case FAILURE_CONNECT:
+		if (failure->error == ECONNREFUSED)
+			return ": does `wg dynamic server' run there? Is TCP port 970 filtered?";
+		if (failure->error == EDESTADDRREQ)
+			return ": its peer has no endpoint";
+		/* fall through */
+	case FAILURE_CONNECT_TIMEOUT:
+		return ": is the server up, is TCP port 970 filtered there, and is our link-local "
+		       "in its AllowedIPs for us?";
+	case FAILURE_REFUSED:
+		if (failure->status == STATUS_UNAVAILABLE)
+			return ": are its pools used up?";
+		break;
+	}
+	return "";
+}
+
+static void log_failed(const char *before, const struct failure *failure)
+{
+	char text[256];
+
+	client_failure_text(text, sizeof(text), failure);
+	log_line(LOG_WARNING, "%s%s%s%s", before, *before ? ": " : "", text, hint(failure));
+}
+
+/* The wait is over: perhaps a request is still under way. */
+static void log_waited(void)
+{
+	const struct failure unreachable = { .kind = FAILURE_CONNECT_TIMEOUT };
+	static const char *const waited = "no addresses yet, going on in the background";
+
+	if (monitor.failure.kind)
+		log_failed(waited, &monitor.failure);
+	else
+		log_line(LOG_WARNING, "%s%s", waited, hint(&unreachable));
+}
+
+static void change(const struct client_change *change)
+{
+	char now[2 * CIDR_STRLEN], before[2 * CIDR_STRLEN];
+
+	if (change->set)
+		addresses_set(&change->lease);
+	holding_text(now, &monitor.holding.lease);
+	holding_text(before, &monitor.before);
+	switch (change->report) {
+	case REPORT_GRANTED:
+		log_line(LOG_INFO, "leased %s for %u s", now, change->lease_time);
+		break;
+	case REPORT_CHANGED:
+		log_line(LOG_NOTICE, "leased %s for %u s, instead of %s", now, change->lease_time,
+			 before);
+		break;
+	case REPORT_RECOVERED:
+		log_line(LOG_INFO, "the server answers again: %s renewed", now);
+		break;
+	case REPORT_FAILED:
+		monitor.failure = change->failure;
+		log_failed("", &change->failure);
+		break;
+	case REPORT_EXPIRED:
+		log_line(LOG_WARNING, "the lease of %s has ended, not renewed: removed", before);
+		break;
+	case REPORT_RELEASED:
+		log_line(LOG_INFO, "released %s", before);
+		break;
+	}
+}
+
+static void engine_message(struct supervisor *supervisor, const union message_buffer *message,
+			   size_t len, int fd)
+{
+	(void)supervisor;
+	(void)len;
+	(void)fd; /* the rules allow none */
+	switch (message->head.type) {
+	case CLIENT_CONNECT:
+		order_connect((const struct client_connect *)message);
+		break;
+	case CLIENT_CHANGE:
+		change((const struct client_change *)message);
+		break;
+	case CLIENT_FINISHED:
+		if (monitor.stop_at != NEVER)
+			monitor.loop.stop = true;
+		break;
+	}
+}
+
+static void engine_down(struct supervisor *supervisor)
+{
+	(void)supervisor;
+	if (monitor.stop_at != NEVER)
+		monitor.loop.stop = true; /* nobody left to release anything */
+}
+
+static const struct supervisor_calls calls = { engine_up, engine_message, engine_down };
+
+/* --- the interface --- */
+
+struct look {
+	bool found;
+};
+
+static bool look_each(const struct net_address *address, void *data)
+{
+	struct look *look = data;
+
+	if (address->ifindex == monitor.setup.ifindex &&
+	    !cidr_compare(&address->cidr, &monitor.setup.link_local))
+		look->found = true;
+	return !look->found;
+}
+
+/* Going down has taken away all that is IPv6 on it. */
+static void restore(void)
+{
+	struct look look = { false };
+	unsigned int ifindex = monitor.setup.ifindex;
+	uint8_t type;
+	int ret = net_addresses(look_each, &look);
+
+	if (!ret && !look.found)
+		ret = net_address_set(ifindex, &monitor.setup.link_local, NET_FOREVER);
+	if (!ret && net_route_type(ifindex, &client_server_address, &type))
+		ret = net_route_add(ifindex, &client_server_address, ROUTE_METRIC);
+	if (ret)
+		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
+			 strerror(-ret));
+	holding_restore(&monitor.holding, now_ms());
+}
+
+static void link_change(bool up)
+{
+	if (up == monitor.up)
+		return;
+	monitor.up = up;
+	log_line(LOG_INFO, up ? "the interface is up again" : "the interface is down: waiting");
+	if (up)
+		restore();
+	tell_link();
+}
+
+static void link_gone(void)
+{
+	if (!monitor.gone)
+		log_line(LOG_INFO, "the interface has been removed");
+	monitor.gone = monitor.loop.stop = true;
+}
+
+/* Asks, instead of being told. */
+static void link_look(void)
+{
+	struct net_link link;
+	int ret = net_link_get(monitor.setup.interface, &link);
+
+	if (ret == -ENODEV || (!ret && link.ifindex != monitor.setup.ifindex))
+		link_gone();
+	else if (!ret)
+		link_change(link.up);
+}
+
+static void link_event(enum net_event event, void *data)
+{
+	(void)data;
+	switch (event) {
+	case NET_LINK_UP:
+	case NET_LINK_DOWN:
+		link_change(event == NET_LINK_UP);
+		break;
+	case NET_LINK_GONE:
+		link_gone();
+		break;
+	case NET_LOST:
+		link_look();
+		break;
+	case NET_ADDRESSES:
+		break;
+	}
+}
+
+static void events_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	net_events(watch->fd, monitor.setup.ifindex, link_event, NULL);
+}
+
+/* --- the daemon --- */
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(watch->fd, &info, sizeof(info)) == sizeof(info))
+		stop();
+}
+
+static void parent_gone(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	loop_remove(&monitor.loop, watch);
+	stop();
+}
+
+static void background(void)
+{
+	monitor.waiting = false;
+	monitor.wait_until = NEVER;
+	loop_remove(&monitor.loop, &monitor.parent);
+	daemon_ready();
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t turn(void *data)
+{
+	uint64_t now = now_ms(), at;
+
+	(void)data;
+	if (monitor.wait_until <= now) {
+		if (monitor.waiting)
+			log_waited();
+		background();
+	}
+	if (monitor.stop_at <= now)
+		monitor.loop.stop = true;
+	expire(now);
+	at = supervisor_turn(&monitor.supervisor, now);
+	if (monitor.supervisor.lost)
+		monitor.loop.stop = true;
+	return sooner(sooner(at, expiry()), sooner(monitor.stop_at, monitor.wait_until));
+}
+
+/* Everything that needs root; false after a line in the log. */
+static bool privileged_start(void)
+{
+	const uint64_t keep = 1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE;
+	bool fallback_user;
+	int spawner, ret;
+
+	monitor.control = control_listen(monitor.setup.interface, "client");
+	if (monitor.control < 0) {
+		if (monitor.control == -EADDRINUSE)
+			log_failure("a client runs on this interface already: `wg dynamic stop %s' "
+				    "ends it", monitor.setup.interface);
+		else
+			log_failure("cannot make the status socket in " CONTROL_DIR ": %s",
+				    strerror(-monitor.control));
+		return false;
+	}
+	spawner = spawner_start(CONTROL_DIR "/empty", client_engine, &fallback_user);
+	if (spawner < 0)
+		goto failed;
+	if (fallback_user)
+		log_line(LOG_INFO, "there is no user " SANDBOX_USER ": taking nobody");
+	monitor.supervisor = (struct supervisor){
+		.loop = &monitor.loop,
+		.calls = &calls,
+		.rules = client_monitor_rules,
+		.types = CLIENT_TYPES,
+	};
+	ret = sandbox_keep(keep);
+	if (!ret && supervisor_open(&monitor.supervisor, spawner))
+		return true;
+	log_failure("cannot give up privileges: %s", strerror(ret ? -ret : errno));
+failed:
+	control_unlink(monitor.setup.interface, "client");
+	return false;
+}
+
+static bool watch_start(struct watch *watch, int fd,
+			void (*ready)(struct watch *watch, uint32_t events))
+{
+	*watch = (struct watch){ .fd = fd, .ready = ready };
+	return fd >= 0 && loop_add(&monitor.loop, watch, EPOLLIN);
+}
+
+static bool events_start(void)
+{
+	const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+
+	if (!loop_open(&monitor.loop) ||
+	    !watch_start(&monitor.signals, loop_signals(signals, 3), signals_ready) ||
+	    !watch_start(&monitor.events, net_events_open(), events_ready) ||
+	    (daemon_parent() >= 0 &&
+	     !watch_start(&monitor.parent, daemon_parent(), parent_gone))) {
+		log_failure("cannot start: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* The interface as it is, from which the events go on. */
+static void interface_start(void)
+{
+	uint8_t type;
+	int ret;
+
+	monitor.up = true; /* it was, a moment ago */
+	link_look();
+	if (net_route_type(monitor.setup.ifindex, &client_server_address, &type)) {
+		ret = net_route_add(monitor.setup.ifindex, &client_server_address, ROUTE_METRIC);
+		monitor.route_added = !ret;
+		if (ret)
+			log_line(LOG_ERR, "cannot add a route to fe80::: %s", strerror(-ret));
+	}
+	monitor.holding.ifindex = monitor.setup.ifindex;
+	monitor.holding.interface = monitor.setup.interface;
+	ret = holding_adopt(&monitor.holding, now_ms());
+	if (ret)
+		log_line(LOG_ERR, "cannot read the interface's addresses: %s", strerror(-ret));
+}
+
+static void end(void)
+{
+	const struct lifecycle_lease nothing = { 0 };
+
+	supervisor_close(&monitor.supervisor);
+	holding_set(&monitor.holding, &nothing, now_ms());
+	if (monitor.route_added && !monitor.gone)
+		net_route_delete(monitor.setup.ifindex, &client_server_address, ROUTE_METRIC);
+	control_unlink(monitor.setup.interface, "client");
+}
+
+static int run(bool foreground, uint32_t wait)
+{
+	if (!client_check(&monitor.setup) || !events_start() || !privileged_start())
+		return 1;
+	interface_start();
+	monitor.waiting = !foreground;
+	monitor.wait_until = foreground ? NEVER : now_ms() + wait * 1000ULL;
+	loop_run(&monitor.loop, turn, NULL);
+	end();
+	return monitor.supervisor.lost;
+}
+
+int client_main(int argc, const char *argv[])
+{
+	bool foreground = false;
+	uint32_t wait = WAIT_S;
+
+	if (argc < 2)
+		return dynamic_usage(argv[0], "which interface?");
+	for (int i = 2; i < argc; ++i) {
+		if (!strcmp(argv[i], "foreground")) {
+			foreground = true;
+		} else if (strcmp(argv[i], "wait")) {
+			return dynamic_usage(argv[0], "`%s' is not understood", argv[i]);
+		} else if (++i == argc || !number_parse(&wait, argv[i], WAIT_MAX)) {
+			return dynamic_usage(argv[0], "wait needs a number of seconds, 0 to %d%s%s",
+					     WAIT_MAX, i < argc ? ", not " : "",
+					     i < argc ? argv[i] : "");
+		}
+	}
+	log_open(argv[1]);
+	if (geteuid())
+		return log_failure("must be run as root");
+	if (!daemon_start(foreground))
+		return 1;
+	monitor.setup.interface = argv[1];
+	return run(foreground, wait);
+}

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The engine of the client, of which monitor and engine are the two processes:
+ *
+ *	monitor  root with two capabilities (client-monitor.c). Makes the sockets, sets
+ *	         addresses, logs. No byte from the network reaches it.
+ *	engine   here: no privileges, and nothing open but the channel, the status socket, and
+ *	         at most one connection to the server. Reads what that says; lifecycle.c decides.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "control.h"
+#include "encoding.h"
+#include "loop.h"
+
+enum { CLOSING_MS = 1000 }; /* that the server has to close first, after its response */
+
+enum phase {
+	PHASE_IDLE,
+	PHASE_WANTED, /* the monitor has been asked for a socket */
+	PHASE_CONNECTING,
+	PHASE_READING, /* the request is sent */
+	PHASE_CLOSING, /* the whole response is there */
+};
+
+struct client {
+	struct loop loop;
+	struct channel channel;
+	struct watch monitor;
+	struct control control;
+	struct client_start start; /* type 0: not yet come */
+	struct lifecycle lifecycle;
+
+	/* the exchange under way */
+	struct watch server;
+	enum phase phase;
+	uint32_t number;
+	uint64_t closing_until;
+	struct request request;
+	struct response response;
+	struct lines lines;
+};
+
+const struct message_rule client_engine_rules[CLIENT_TYPES] = {
+	[CLIENT_START] = { sizeof(struct client_start), 0, 0, true },
+	[CLIENT_SOCKET] = { sizeof(struct client_connect), 0, 0, true },
+	[CLIENT_LINK] = { sizeof(struct client_link), 0, 0, false },
+	[CLIENT_STOP] = { sizeof(struct client_plain), 0, 0, false },
+};
+
+static struct client client; /* of this process; zero when the engine starts */
+
+/* --- to the monitor --- */
+
+static void tell(const struct message *message, size_t len)
+{
+	/* If the monitor is gone, reading tells. */
+	channel_send(&client.channel, message, len, -1);
+	loop_change(&client.loop, &client.monitor,
+		    EPOLLIN | (client.channel.first ? EPOLLOUT : 0));
+}
+
+static void tell_connect(void)
+{
+	struct client_connect connect = {
+		.head.type = CLIENT_CONNECT,
+		.number = ++client.number,
+	};
+
+	tell(&connect.head, sizeof(connect));
+}
+
+static void tell_change(const struct lifecycle_actions *actions)
+{
+	struct client_change change = {
+		.head.type = CLIENT_CHANGE,
+		.set = actions->set,
+		.report = actions->report,
+		.lease = client.lifecycle.lease,
+		.lease_time = client.lifecycle.lease_time,
+		.failure = client.lifecycle.failure,
+	};
+
+	tell(&change.head, sizeof(change));
+}
+
+static void tell_finished(void)
+{
+	struct client_plain finished = { .head.type = CLIENT_FINISHED };
+
+	tell(&finished.head, sizeof(finished));
+}
+
+/* --- the exchange with the server --- */
+
+/* The socket's SO_LINGER of 0 leaves no state that would keep the next one from connecting. */
+static void exchange_drop(void)
+{
+	if (client.phase > PHASE_WANTED) {
+		loop_remove(&client.loop, &client.server);
+		close(client.server.fd);
+	}
+	client.phase = PHASE_IDLE;
+}
+
+static void exchange_begin(const struct request *request)
+{
+	client.request = *request;
+	memset(&client.response, 0, sizeof(client.response));
+	memset(&client.lines, 0, sizeof(client.lines));
+	client.phase = PHASE_WANTED;
+	tell_connect();
+}
+
+static void happens(const struct lifecycle_event *event)
+{
+	struct lifecycle_actions actions;
+
+	lifecycle_event(&client.lifecycle, now_ms(), event, &actions);
+	if (actions.cancel || actions.ask)
+		exchange_drop();
+	if (actions.set || actions.report)
+		tell_change(&actions);
+	if (actions.ask)
+		exchange_begin(&actions.request);
+	if (actions.finished)
+		tell_finished();
+}
+
+static void happens_only(enum lifecycle_event_type type)
+{
+	const struct lifecycle_event event = { .type = type };
+
+	happens(&event);
+}
+
+static void exchange_fail(enum failure_kind kind, int error)
+{
+	const struct lifecycle_event event = {
+		.type = EVENT_FAILED,
+		.failure = { .kind = kind, .error = error },
+	};
+
+	exchange_drop();
+	happens(&event);
+}
+
+static void exchange_connected(void)
+{
+	char buf[PROTOCOL_ENCODED];
+	int error = 0;
+	socklen_t error_len = sizeof(error);
+	size_t len;
+
+	getsockopt(client.server.fd, SOL_SOCKET, SO_ERROR, &error, &error_len);
+	if (error) {
+		exchange_fail(FAILURE_CONNECT, error);
+		return;
+	}
+	len = request_encode(buf, &client.request);
+	happens_only(EVENT_CONNECTED);
+	/* A new connection always has room for so little. */
+	if (send(client.server.fd, buf, len, MSG_NOSIGNAL) != (ssize_t)len) {
+		exchange_fail(FAILURE_CLOSED, errno);
+		return;
+	}
+	client.phase = PHASE_READING;
+	loop_change(&client.loop, &client.server, EPOLLIN);
+}
+
+/* The server closes first: TIME_WAIT is then not ours, and a slow one gets no reset. */
+static void exchange_whole(void)
+{
+	struct lifecycle_event event = { .type = EVENT_RESPONSE, .response = &client.response };
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	event.wall = (uint64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+	client.phase = PHASE_CLOSING;
+	client.closing_until = now_ms() + CLOSING_MS;
+	happens(&event);
+}
+
+static void exchange_read(void)
+{
+	bool lease = client.request.command == COMMAND_REQUEST_IP;
+	char buf[4096];
+	ssize_t len;
+	size_t used;
+
+	len = recv(client.server.fd, buf, sizeof(buf), 0);
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (client.phase == PHASE_CLOSING) {
+		if (len <= 0)
+			exchange_drop();
+		return;
+	}
+	if (len <= 0) {
+		exchange_fail(FAILURE_CLOSED, len ? errno : 0);
+		return;
+	}
+	switch (response_decode(&client.response, &client.lines, lease, buf, len, &used)) {
+	case DECODED_MORE:
+		break;
+	case DECODED_WHOLE:
+		exchange_whole();
+		break;
+	default:
+		exchange_fail(FAILURE_MALFORMED, 0);
+	}
+}
+
+static void server_ready(struct watch *watch, uint32_t events)
+{
+	(void)watch;
+	(void)events;
+	if (client.phase == PHASE_CONNECTING)
+		exchange_connected();
+	else
+		exchange_read();
+}
+
+static void socket_came(const struct client_connect *answer, int fd)
+{
+	const struct lifecycle_event event = {
+		.type = EVENT_FAILED,
+		.failure = answer->failure,
+	};
+
+	if (client.phase != PHASE_WANTED || answer->number != client.number) {
+		if (fd >= 0)
+			close(fd); /* the answer to a question that is no longer asked */
+		return;
+	}
+	if (fd < 0) {
+		client.phase = PHASE_IDLE;
+		happens(&event);
+		return;
+	}
+	client.phase = PHASE_CONNECTING;
+	client.server = (struct watch){ .fd = fd, .ready = server_ready };
+	if (!loop_add(&client.loop, &client.server, EPOLLOUT))
+		exchange_fail(FAILURE_SOCKET, errno);
+}
+
+/* --- status --- */
+
+void client_failure_text(char *buf, size_t size, const struct failure *failure)
+{
+	switch (failure->kind) {
+	case FAILURE_SOCKET:
+		snprintf(buf, size, "no socket: %s", strerror(failure->error));
+		break;
+	case FAILURE_CONNECT:
+		snprintf(buf, size, "cannot connect to the server: %s", strerror(failure->error));
+		break;
+	case FAILURE_CONNECT_TIMEOUT:
+		snprintf(buf, size, "the server is not reachable: timed out");
+		break;
+	case FAILURE_ANSWER_TIMEOUT:
+		snprintf(buf, size, "the server took the connection, but does not answer");
+		break;
+	case FAILURE_CLOSED:
+		snprintf(buf, size, "the server closed the connection without a whole answer%s%s",
+			 failure->error ? ": " : "",
+			 failure->error ? strerror(failure->error) : "");
+		break;
+	case FAILURE_MALFORMED:
+		snprintf(buf, size, "the server's answer is malformed");
+		break;
+	case FAILURE_LATE:
+		snprintf(buf, size, "the lease was over when it came");
+		break;
+	case FAILURE_REFUSED:
+		snprintf(buf, size, "the server refused: %s", status_message(failure->status));
+		break;
+	default:
+		*buf = '\0';
+	}
+}
+
+static unsigned long long seconds_until(uint64_t at)
+{
+	uint64_t now = now_ms();
+
+	return at > now ? (at - now) / 1000 : 0;
+}
+
+static size_t status_lease(char *buf, size_t size)
+{
+	const struct lifecycle *l = &client.lifecycle;
+	char text[CIDR_STRLEN];
+	size_t len = 0;
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (l->lease.ip[v].family)
+			len += snprintf(buf + len, size - len, "ip=%s\n",
+					cidr_format(text, &l->lease.ip[v]));
+	}
+	if (!lifecycle_holds(l))
+		return len;
+	if (l->lease_time)
+		len += snprintf(buf + len, size - len, "lease_time=%u\n", l->lease_time);
+	if (l->state == LIFECYCLE_BOUND)
+		len += snprintf(buf + len, size - len, "renew_in=%llu\n",
+				seconds_until(l->renew_at));
+	return len + snprintf(buf + len, size - len, "expires_in=%llu\n",
+			      seconds_until(l->lease.until));
+}
+
+static size_t status_fill(void *data, uint64_t *cursor, char *buf)
+{
+	char hex[WG_KEY_LEN_HEX], link_local[CIDR_STRLEN], error[256];
+	size_t len;
+
+	(void)data;
+	if ((*cursor)++)
+		return 0;
+	key_to_hex(hex, client.start.server);
+	len = snprintf(buf, CONTROL_CHUNK,
+		       "interface=%.16s\nrole=client\nstate=%s\nserver_public_key=%s\n"
+		       "link_local=%s\n",
+		       client.start.interface, lifecycle_name(client.lifecycle.state), hex,
+		       cidr_format_ip(link_local, &client.start.link_local));
+	len += status_lease(buf + len, CONTROL_CHUNK - len);
+	client_failure_text(error, sizeof(error), &client.lifecycle.failure);
+	if (*error)
+		len += snprintf(buf + len, CONTROL_CHUNK - len, "last_error=%s\n", error);
+	return len;
+}
+
+/* --- from the monitor --- */
+
+static void start(const struct client_start *message, int fd)
+{
+	const struct lifecycle_event event = {
+		.type = EVENT_START,
+		.held = &message->held,
+		.up = message->up,
+	};
+
+	client.start = *message;
+	lifecycle_init(&client.lifecycle, message->seed);
+	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, status_fill, NULL))
+		close(fd);
+	happens(&event);
+}
+
+static void message_came(const union message_buffer *message, int fd)
+{
+	switch (message->head.type) {
+	case CLIENT_START:
+		start((const struct client_start *)message, fd);
+		break;
+	case CLIENT_SOCKET:
+		socket_came((const struct client_connect *)message, fd);
+		break;
+	case CLIENT_LINK:
+		happens_only(((const struct client_link *)message)->up ? EVENT_UP : EVENT_DOWN);
+		break;
+	case CLIENT_STOP:
+		happens_only(EVENT_STOP);
+		break;
+	}
+}
+
+static void monitor_ready(struct watch *watch, uint32_t events)
+{
+	union message_buffer message;
+	int fd, ret;
+
+	if (events & EPOLLOUT) {
+		channel_flush(&client.channel);
+		loop_change(&client.loop, watch,
+			    EPOLLIN | (client.channel.first ? EPOLLOUT : 0));
+	}
+	while ((ret = channel_receive(&client.channel, &message, &fd)) > 0)
+		message_came(&message, fd);
+	if (ret != -EAGAIN)
+		client.loop.stop = true; /* the monitor is gone */
+}
+
+static uint64_t turn(void *data)
+{
+	uint64_t now = now_ms(), at, control_at = NEVER;
+
+	(void)data;
+	if (!client.start.head.type)
+		return NEVER;
+	if (lifecycle_deadline(&client.lifecycle) <= now)
+		happens_only(EVENT_TIME);
+	if (client.phase == PHASE_CLOSING && client.closing_until <= now)
+		exchange_drop();
+	if (client.control.loop)
+		control_at = control_turn(&client.control, now);
+	at = lifecycle_deadline(&client.lifecycle);
+	if (client.phase == PHASE_CLOSING && client.closing_until < at)
+		at = client.closing_until;
+	return at < control_at ? at : control_at;
+}
+
+int client_engine(int channel_fd)
+{
+	channel_open(&client.channel, channel_fd, client_engine_rules, CLIENT_TYPES);
+	client.monitor = (struct watch){ .fd = channel_fd, .ready = monitor_ready };
+	if (!loop_open(&client.loop) || !loop_add(&client.loop, &client.monitor, EPOLLIN))
+		return 1;
+	loop_run(&client.loop, turn, NULL);
+	return 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two halves of the client say to each other: fixed-size structs, native byte order. The
+ * engine asks; the monitor checks all of it on its own knowledge before it does anything.
+ */
+
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "channel.h"
+#include "device.h"
+#include "lifecycle.h"
+
+enum client_message {
+	/* monitor to engine */
+	CLIENT_START = 1, /* the first; brings the listening status socket */
+	CLIENT_SOCKET, /* answers CLIENT_CONNECT; brings the socket */
+	CLIENT_LINK, /* has gone up or down */
+	CLIENT_STOP, /* end in order */
+	/* engine to monitor */
+	CLIENT_CONNECT, /* wants a connection to the server */
+	CLIENT_CHANGE, /* of the addresses, or something for people to know, or both */
+	CLIENT_FINISHED, /* answered CLIENT_STOP: nothing more will come */
+	CLIENT_TYPES,
+};
+
+struct client_start {
+	struct message head;
+	uint64_t seed; /* random */
+	struct lifecycle_lease held; /* by the interface already; no address: nothing */
+	struct cidr link_local;
+	char interface[16];
+	uint8_t server[KEY_LEN]; /* public key */
+	uint32_t up; /* the link is */
+};
+
+/* CLIENT_CONNECT, and CLIENT_SOCKET with the same number. */
+struct client_connect {
+	struct message head;
+	uint32_t number;
+	struct failure failure; /* kind 0: the socket is there, connecting */
+};
+
+struct client_link {
+	struct message head;
+	uint32_t up;
+};
+
+/* CLIENT_STOP, CLIENT_FINISHED. */
+struct client_plain {
+	struct message head;
+};
+
+struct client_change {
+	struct message head;
+	uint32_t set; /* the interface shall have the addresses in lease, and no others of ours */
+	uint32_t report; /* enum report */
+	struct lifecycle_lease lease; /* with set; no address: none */
+	uint32_t lease_time; /* seconds, with REPORT_GRANTED and _CHANGED */
+	struct failure failure; /* with REPORT_FAILED */
+};
+
+/* What each half takes from the other. */
+extern const struct message_rule client_engine_rules[CLIENT_TYPES];
+extern const struct message_rule client_monitor_rules[CLIENT_TYPES];
+
+/* The engine: runs on its end of the channel until told to stop. Returns its exit status. */
+int client_engine(int channel_fd);
+
+/* Writes what a failure means, for people, without a full stop. */
+void client_failure_text(char *buf, size_t size, const struct failure *failure);
+
+#endif

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/* The status socket, from its three sides. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control.h"
+
+enum { TIMEOUT_MS = 10000 };
+
+static bool address_make(struct sockaddr_un *address, const char *interface, const char *role)
+{
+	int len;
+
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	len = snprintf(address->sun_path, sizeof(address->sun_path), CONTROL_DIR "/%s.%s.sock",
+		       interface, role);
+	return len > 0 && (size_t)len < sizeof(address->sun_path) && !strchr(interface, '/');
+}
+
+static int connect_to(const char *interface, const char *role)
+{
+	const struct timeval timeout = { .tv_sec = TIMEOUT_MS / 1000 };
+	struct sockaddr_un address;
+	int fd, ret;
+
+	if (!address_make(&address, interface, role))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* --- monitor --- */
+
+static int listen_at(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), ret = 0;
+	mode_t mask;
+
+	if (fd < 0)
+		return -errno;
+	mask = umask(0177);
+	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
+	    listen(fd, CONTROL_SESSIONS) < 0)
+		ret = -errno;
+	umask(mask);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+int control_listen(const char *interface, const char *role)
+{
+	struct sockaddr_un address;
+	int dir, fd;
+
+	if (!address_make(&address, interface, role))
+		return -ENAMETOOLONG;
+	if (mkdir(CONTROL_DIR, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	/* Two that start at once must not both take the other's socket for a leftover. */
+	dir = open(CONTROL_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	flock(dir, LOCK_EX);
+	fd = connect_to(interface, role);
+	if (fd >= 0) {
+		close(fd);
+		fd = -EADDRINUSE;
+	} else if (fd == -ECONNREFUSED || fd == -ENOENT) {
+		unlink(address.sun_path);
+		fd = listen_at(&address);
+	}
+	close(dir);
+	return fd;
+}
+
+void control_unlink(const char *interface, const char *role)
+{
+	struct sockaddr_un address;
+
+	if (address_make(&address, interface, role))
+		unlink(address.sun_path);
+}
+
+/* --- engine --- */
+
+static void session_close(struct control_session *session)
+{
+	loop_remove(session->control->loop, &session->watch);
+	close(session->watch.fd);
+	session->busy = false;
+	loop_change(session->control->loop, &session->control->listener, EPOLLIN);
+}
+
+/* Sends what there is, and fills in more, until the socket is full or all is said. */
+static void session_answer(struct control_session *session)
+{
+	static const char end[] = "errno=0\n\n";
+	ssize_t sent;
+
+	for (;;) {
+		if (session->sent == session->len) {
+			if (session->ended) {
+				session_close(session);
+				return;
+			}
+			session->sent = 0;
+			session->len = session->control->fill(session->control->data,
+							      &session->cursor, session->buf);
+			if (!session->len) {
+				session->ended = true;
+				session->len = sizeof(end) - 1;
+				memcpy(session->buf, end, session->len);
+			}
+		}
+		sent = send(session->watch.fd, session->buf + session->sent,
+			    session->len - session->sent, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EAGAIN) {
+			loop_change(session->control->loop, &session->watch, EPOLLOUT);
+			return;
+		}
+		if (sent < 0) {
+			session_close(session);
+			return;
+		}
+		session->sent += sent;
+		session->deadline = now_ms() + TIMEOUT_MS;
+	}
+}
+
+static void session_ready(struct watch *watch, uint32_t events)
+{
+	struct control_session *session = (struct control_session *)watch;
+	static const char get[] = "get=1\n\n";
+	ssize_t len;
+
+	(void)events;
+	if (session->answering) {
+		session_answer(session);
+		return;
+	}
+	len = recv(watch->fd, session->buf + session->len, sizeof(get) - 1 - session->len, 0);
+	if (len < 0 && errno == EAGAIN)
+		return;
+	if (len > 0)
+		session->len += len;
+	if (len <= 0 || memcmp(session->buf, get, session->len)) {
+		session_close(session);
+	} else if (session->len == sizeof(get) - 1) {
+		session->answering = true;
+		session->len = 0;
+		session_answer(session);
+	}
+}
+
+static struct control_session *session_free(struct control *control)
+{
+	for (int i = 0; i < CONTROL_SESSIONS; ++i) {
+		if (!control->sessions[i])
+			control->sessions[i] = calloc(1, sizeof(**control->sessions));
+		if (control->sessions[i] && !control->sessions[i]->busy)
+			return control->sessions[i];
+	}
+	return NULL;
+}
+
+static void listener_ready(struct watch *watch, uint32_t events)
+{
+	struct control *control =
+		(struct control *)((char *)watch - offsetof(struct control, listener));
+	struct control_session *session = session_free(control);
+	int fd;
+
+	(void)events;
+	if (!session) {
+		loop_change(control->loop, watch, 0);
+		return;
+	}
+	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
+	session->control = control;
+	session->answering = session->ended = false;
+	session->cursor = session->len = session->sent = 0;
+	session->deadline = now_ms() + TIMEOUT_MS;
+	session->busy = loop_add(control->loop, &session->watch, EPOLLIN);
+	if (!session->busy)
+		close(fd);
+}
+
+bool control_open(struct control *control, struct loop *loop, int fd, control_fill *fill,
+		  void *data)
+{
+	*control = (struct control){
+		.loop = loop,
+		.listener = { .fd = fd, .ready = listener_ready },
+		.fill = fill,
+		.data = data,
+	};
+	return loop_add(loop, &control->listener, EPOLLIN);
+}
+
+uint64_t control_turn(struct control *control, uint64_t now)
+{
+	struct control_session *session;
+	uint64_t at = NEVER;
+
+	for (int i = 0; i < CONTROL_SESSIONS; ++i) {
+		session = control->sessions[i];
+		if (!session || !session->busy)
+			continue;
+		if (session->deadline <= now)
+			session_close(session);
+		else if (session->deadline < at)
+			at = session->deadline;
+	}
+	return at;
+}
+
+/* --- commands --- */
+
+FILE *control_ask(const char *interface, const char *role)
+{
+	int fd = connect_to(interface, role);
+	FILE *stream;
+
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	stream = fdopen(fd, "r+");
+	if (!stream) {
+		close(fd);
+		return NULL;
+	}
+	if (fputs("get=1\n\n", stream) != EOF && !fflush(stream))
+		return stream;
+	fclose(stream);
+	return NULL;
+}
+
+pid_t control_pid(const char *interface, const char *role)
+{
+	int fd = connect_to(interface, role), ret = 0;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (fd < 0)
+		return fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		ret = -errno;
+	close(fd);
+	return ret ? ret : peer.pid;
+}

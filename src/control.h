@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The status socket of a daemon, RUNSTATEDIR/wg-dynamic/IFACE.ROLE.sock, mode 0600. It speaks the
+ * text protocol of WireGuard's UAPI: `get=1' and a blank line; answered by key=value lines, errno=0
+ * and a blank line. The monitor makes it, the engine answers, commands ask. That it is there and
+ * answers is what says that the daemon runs.
+ */
+
+#ifndef CONTROL_H
+#define CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "loop.h"
+
+#define CONTROL_DIR RUNSTATEDIR "/wg-dynamic"
+
+enum {
+	CONTROL_SESSIONS = 4, /* that are answered at a time; more wait */
+	CONTROL_CHUNK = 4096, /* bytes that fill() has room for */
+	CONTROL_LINE = 512, /* no more at a time than this is needed */
+};
+
+/* --- monitor --- */
+
+/*
+ * Makes the directory and the socket, and listens. Returns the descriptor; -EADDRINUSE when a
+ * daemon answers there already; or another -errno. What a crash left behind is replaced.
+ */
+int control_listen(const char *interface, const char *role);
+
+/* Removes the socket's name. */
+void control_unlink(const char *interface, const char *role);
+
+/* --- engine --- */
+
+/*
+ * Writes the next lines of the status, each whole, into buf (CONTROL_CHUNK bytes); *cursor is 0 at
+ * first and the callee's own afterwards. Returns their length, 0 at the end.
+ */
+typedef size_t control_fill(void *data, uint64_t *cursor, char *buf);
+
+struct control_session {
+	struct watch watch;
+	struct control *control;
+	bool busy, answering, ended;
+	uint64_t cursor, deadline;
+	size_t len, sent;
+	char buf[CONTROL_CHUNK];
+};
+
+struct control {
+	struct loop *loop;
+	struct watch listener;
+	control_fill *fill;
+	void *data;
+	struct control_session *sessions[CONTROL_SESSIONS];
+};
+
+/* Answers on the listening descriptor from now on, which it owns. False with errno set. */
+bool control_open(struct control *control, struct loop *loop, int fd, control_fill *fill,
+		  void *data);
+
+/* Cuts whoever is too slow. Returns when to call it again: as loop_run()'s turn(). */
+uint64_t control_turn(struct control *control, uint64_t now);
+
+/* --- commands --- */
+
+/*
+ * Asks for the status. Returns a stream with the answer, to be read line by line and closed by
+ * the caller; NULL with errno set (ENOENT or ECONNREFUSED: no such daemon runs).
+ * Reading times out after 10 s.
+ */
+FILE *control_ask(const char *interface, const char *role);
+
+/* The pid of the monitor, by what the kernel says of who listens there; or -errno as above. */
+pid_t control_pid(const char *interface, const char *role);
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/* Into the background, by one fork and a socket that joins parent and daemon until it is ready. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "sandbox.h"
+
+static int parent_fd = -1;
+
+/* Standard input and output lead nowhere. Whichever of the three is closed is opened first. */
+static bool quiet(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	dup2(fd, STDIN_FILENO);
+	dup2(fd, STDOUT_FILENO);
+	close(fd);
+	return true;
+}
+
+/* In the parent: the daemon says that it is ready, or ends. Returns the exit status. */
+static int wait_ready(int fd, pid_t daemon)
+{
+	int status = 0;
+	ssize_t len;
+	char ready;
+
+	do {
+		len = read(fd, &ready, sizeof(ready));
+	} while (len < 0 && errno == EINTR);
+	if (len > 0)
+		return 0;
+	while (waitpid(daemon, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return log_failure("killed by signal %d (%s)", WTERMSIG(status),
+			   strsignal(WTERMSIG(status)));
+}
+
+bool daemon_start(bool foreground)
+{
+	int fds[2];
+	pid_t pid;
+
+	sandbox_close_inherited();
+	signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe whose reader has gone */
+	signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it, and we would get no status */
+	if (!quiet()) {
+		log_failure("cannot open /dev/null: %s", strerror(errno));
+		return false;
+	}
+	if (foreground)
+		return true;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 || (pid = fork()) < 0) {
+		log_failure("cannot start a process: %s", strerror(errno));
+		return false;
+	}
+	if (pid) {
+		close(fds[1]);
+		_exit(wait_ready(fds[0], pid));
+	}
+	close(fds[0]);
+	parent_fd = fds[1];
+	setsid();
+	return true;
+}
+
+int daemon_parent(void)
+{
+	return parent_fd;
+}
+
+void daemon_ready(void)
+{
+	if (parent_fd < 0)
+		return;
+	log_background();
+	dup2(STDIN_FILENO, STDERR_FILENO);
+	if (chdir("/") < 0)
+		log_line(LOG_WARNING, "cannot leave the working directory: %s", strerror(errno));
+	send(parent_fd, "", 1, MSG_NOSIGNAL);
+	close(parent_fd);
+	parent_fd = -1;
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: MIT
+/* Readings and changes of the device; ipc.h decides whether it is the kernel's or userspace's. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "containers.h"
+#include "device.h"
+#include "ipc.h"
+#include "net.h"
+
+/* Says what it is to whoever finds it in `wg show'; no private key belongs to it. */
+static const uint8_t throw_away_key[KEY_LEN] = "wg-dynamic takes back addresses.";
+
+/* --- in the child --- */
+
+struct builder {
+	struct device_head head;
+	struct device_peer *peers;
+	struct device_ip *ips;
+	uint32_t *order;
+	size_t room; /* of ips */
+};
+
+static bool add_ip(struct builder *b, const struct cidr *cidr, uint32_t peer)
+{
+	struct cidr all = { AF_INET6, 10, { 0xfe, 0x80 } };
+	struct device_ip *ip;
+
+	if (b->head.ips == b->room) {
+		b->room = b->room ? 2 * b->room : 64;
+		ip = reallocarray(b->ips, b->room, sizeof(*ip));
+		if (!ip)
+			return false;
+		b->ips = ip;
+	}
+	ip = &b->ips[b->head.ips++];
+	*ip = (struct device_ip){ .cidr = *cidr, .peer = peer };
+	cidr_mask(&ip->cidr);
+	b->head.lengths[cidr->family == AF_INET6][cidr->prefix] = 1;
+	if (peer != DEVICE_SELF && cidr->prefix < 128 && cidr_overlaps(&ip->cidr, &all))
+		b->head.wide_link_local = 1;
+	return true;
+}
+
+static bool add_own(const struct net_address *address, void *data)
+{
+	struct cidr host;
+
+	cidr_host(&host, address->cidr.family, address->cidr.ip);
+	return add_ip(data, &host, DEVICE_SELF);
+}
+
+static int peer_compare(const void *a, const void *b)
+{
+	return memcmp((*(struct wgpeer *const *)a)->public_key,
+		      (*(struct wgpeer *const *)b)->public_key, KEY_LEN);
+}
+
+static int ip_compare(const void *a, const void *b)
+{
+	return cidr_compare(&((const struct device_ip *)a)->cidr,
+			    &((const struct device_ip *)b)->cidr);
+}
+
+static int order_compare(const void *a, const void *b, void *data)
+{
+	const struct device_ip *ips = data;
+
+	return cidr_compare(&ips[*(const uint32_t *)a].cidr, &ips[*(const uint32_t *)b].cidr);
+}
+
+static bool add_peers(struct builder *b, struct wgpeer **sorted)
+{
+	struct device_peer *peer;
+	struct wgallowedip *ip;
+	struct cidr cidr;
+
+	for (uint32_t i = 0; i < b->head.peers; ++i) {
+		peer = &b->peers[i];
+		memcpy(peer->key, sorted[i]->public_key, KEY_LEN);
+		peer->first = b->head.ips;
+		for_each_wgallowedip(sorted[i], ip) {
+			if (!family_bits(ip->family) || ip->cidr > family_bits(ip->family))
+				continue;
+			cidr_host(&cidr, ip->family, &ip->ip6);
+			cidr.prefix = ip->cidr;
+			if (!add_ip(b, &cidr, i))
+				return false;
+		}
+		peer->count = b->head.ips - peer->first;
+		qsort(b->ips + peer->first, peer->count, sizeof(*b->ips), ip_compare);
+	}
+	return true;
+}
+
+static int build(struct builder *b, struct wgdevice *device)
+{
+	struct wgpeer *peer, **sorted;
+	uint32_t i = 0;
+	bool whole;
+
+	for_each_wgpeer(device, peer)
+		++b->head.peers;
+	sorted = calloc(b->head.peers + 1, sizeof(*sorted));
+	b->peers = calloc(b->head.peers + 1, sizeof(*b->peers));
+	if (!sorted || !b->peers)
+		return ENOMEM;
+	for_each_wgpeer(device, peer)
+		sorted[i++] = peer;
+	qsort(sorted, b->head.peers, sizeof(*sorted), peer_compare);
+	b->head.ifindex = device->ifindex;
+	whole = add_peers(b, sorted);
+	free(sorted);
+	if (!whole || net_addresses(add_own, b))
+		return ENOMEM;
+	b->order = calloc(b->head.ips + 1, sizeof(*b->order));
+	if (!b->order)
+		return ENOMEM;
+	for (i = 0; i < b->head.ips; ++i)
+		b->order[i] = i;
+	qsort_r(b->order, b->head.ips, sizeof(*b->order), order_compare, b->ips);
+	return 0;
+}
+
+static bool write_all(int fd, const void *bytes, size_t len)
+{
+	const char *p = bytes;
+	ssize_t written;
+
+	for (; len; p += written, len -= written) {
+		written = write(fd, p, len);
+		if (written < 0)
+			return false;
+	}
+	return true;
+}
+
+static int read_into(const char *name, int fd)
+{
+	struct builder b = { 0 };
+	struct wgdevice *device;
+	int ret;
+
+	ret = -ipc_get_device(&device, name);
+	if (ret)
+		return ret;
+	ret = build(&b, device);
+	if (ret)
+		return ret;
+	if (!write_all(fd, &b.head, sizeof(b.head)) ||
+	    !write_all(fd, b.peers, b.head.peers * sizeof(*b.peers)) ||
+	    !write_all(fd, b.ips, b.head.ips * sizeof(*b.ips)) ||
+	    !write_all(fd, b.order, b.head.ips * sizeof(*b.order)) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+		return errno;
+	return 0; /* nothing is freed: the process ends */
+}
+
+/* --- in the monitor --- */
+
+pid_t device_read(const char *name, int *fd)
+{
+	pid_t pid;
+	int ret;
+
+	*fd = memfd_create("wg-dynamic device", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd < 0)
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		/* The monitor's signals are not for us: the default ends us with it. */
+		sigset_t all;
+
+		sigfillset(&all);
+		sigprocmask(SIG_UNBLOCK, &all, NULL);
+		_exit(read_into(name, *fd));
+	}
+	if (pid < 0) {
+		ret = -errno;
+		close(*fd);
+		return ret;
+	}
+	return pid;
+}
+
+static int change(const char *name, struct wgpeer *peers)
+{
+	struct wgdevice device = { .first_peer = peers };
+
+	snprintf(device.name, sizeof(device.name), "%s", name);
+	return ipc_set_device(&device);
+}
+
+static void ip_fill(struct wgallowedip *ip, const struct cidr *cidr)
+{
+	ip->family = cidr->family;
+	ip->cidr = cidr->prefix;
+	memcpy(&ip->ip6, cidr->ip, family_bits(cidr->family) / 8);
+}
+
+int device_allow(const char *name, const struct device_change *changes, size_t count)
+{
+	struct wgallowedip ips[DEVICE_BATCH] = { 0 };
+	struct wgpeer peers[DEVICE_BATCH] = { 0 };
+	size_t last = 0;
+
+	for (size_t i = 0; i < count; ++i) {
+		/* Both addresses of a peer come one after the other: one entry for both. */
+		if (i && !memcmp(changes[i].key, peers[last].public_key, KEY_LEN)) {
+			ips[i - 1].next_allowedip = &ips[i];
+		} else {
+			last = i;
+			memcpy(peers[i].public_key, changes[i].key, KEY_LEN);
+			peers[i].flags = WGPEER_HAS_PUBLIC_KEY | WGPEER_UPDATE_ONLY;
+			peers[i].first_allowedip = &ips[i];
+		}
+		ip_fill(&ips[i], &changes[i].ip);
+		peers[last].last_allowedip = &ips[i];
+	}
+	for (size_t i = 1, before = 0; i < count; ++i) {
+		if (!peers[i].first_allowedip)
+			continue;
+		peers[before].next_peer = &peers[i];
+		before = i;
+	}
+	return count ? change(name, peers) : 0;
+}
+
+int device_take(const char *name, const struct device_change *changes, size_t count)
+{
+	struct wgallowedip ips[DEVICE_BATCH] = { 0 };
+	struct wgpeer gone = { .flags = WGPEER_HAS_PUBLIC_KEY | WGPEER_REMOVE_ME };
+	struct wgpeer taker = {
+		.flags = WGPEER_HAS_PUBLIC_KEY,
+		.first_allowedip = ips,
+		.next_peer = &gone,
+	};
+
+	if (!count)
+		return 0;
+	memcpy(taker.public_key, throw_away_key, KEY_LEN);
+	memcpy(gone.public_key, throw_away_key, KEY_LEN);
+	for (size_t i = 0; i < count; ++i) {
+		ip_fill(&ips[i], &changes[i].ip);
+		if (i)
+			ips[i - 1].next_allowedip = &ips[i];
+	}
+	taker.last_allowedip = &ips[count - 1];
+	return change(name, &taker);
+}
+
+int device_sweep(const char *name)
+{
+	struct wgpeer gone = { .flags = WGPEER_HAS_PUBLIC_KEY | WGPEER_REMOVE_ME };
+
+	memcpy(gone.public_key, throw_away_key, KEY_LEN);
+	return change(name, &gone);
+}
+
+/* --- in both halves --- */
+
+int reading_map(struct reading *reading, int fd)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	const struct device_head *head;
+	struct stat st;
+
+	if ((fcntl(fd, F_GET_SEALS) & seals) != seals || fstat(fd, &st) < 0 ||
+	    (size_t)st.st_size < sizeof(*head))
+		return -EPROTO;
+	head = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (head == MAP_FAILED)
+		return -errno;
+	reading->head = head;
+	reading->size = st.st_size;
+	reading->peers = (const struct device_peer *)(head + 1);
+	reading->ips = (const struct device_ip *)(reading->peers + head->peers);
+	reading->order = (const uint32_t *)(reading->ips + head->ips);
+	if (reading->size != sizeof(*head) + (size_t)head->peers * sizeof(*reading->peers) +
+	    (size_t)head->ips * (sizeof(*reading->ips) + sizeof(*reading->order))) {
+		reading_unmap(reading);
+		return -EPROTO;
+	}
+	return 0;
+}
+
+void reading_unmap(struct reading *reading)
+{
+	if (reading->head)
+		munmap((void *)reading->head, reading->size);
+	memset(reading, 0, sizeof(*reading));
+}
+
+uint32_t reading_peer(const struct reading *reading, const uint8_t key[static KEY_LEN])
+{
+	uint32_t low = 0, high = reading->head ? reading->head->peers : 0, mid;
+	int diff;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		diff = memcmp(key, reading->peers[mid].key, KEY_LEN);
+		if (!diff)
+			return mid;
+		if (diff < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return DEVICE_NOBODY;
+}
+
+/* The place in order[] of the first entry that is not below cidr. */
+static uint32_t order_place(const struct reading *reading, const struct cidr *cidr)
+{
+	uint32_t low = 0, high = reading->head ? reading->head->ips : 0, mid;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (cidr_compare(&reading->ips[reading->order[mid]].cidr, cidr) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* The entry of exactly this prefix that is not the excepted peer's. */
+static const struct device_ip *exact(const struct reading *reading, const struct cidr *cidr,
+				     uint32_t except)
+{
+	uint32_t count = reading->head ? reading->head->ips : 0;
+	const struct device_ip *ip;
+
+	for (uint32_t at = order_place(reading, cidr); at < count; ++at) {
+		ip = &reading->ips[reading->order[at]];
+		if (cidr_compare(&ip->cidr, cidr))
+			break;
+		if (ip->peer != except)
+			return ip;
+	}
+	return NULL;
+}
+
+const struct device_ip *reading_exact(const struct reading *reading, const struct cidr *cidr)
+{
+	return exact(reading, cidr, DEVICE_NOBODY);
+}
+
+const struct device_ip *reading_holder(const struct reading *reading, const struct cidr *cidr,
+				       int over, uint32_t except)
+{
+	const struct device_ip *found;
+	struct cidr net = *cidr;
+
+	if (!reading->head)
+		return NULL;
+	for (int prefix = cidr->prefix; prefix > over; --prefix) {
+		if (!reading->head->lengths[cidr->family == AF_INET6][prefix])
+			continue;
+		net.prefix = prefix;
+		cidr_mask(&net);
+		found = exact(reading, &net, except);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+static int find_compare(const void *cidr, const void *ip)
+{
+	return cidr_compare(cidr, &((const struct device_ip *)ip)->cidr);
+}
+
+bool reading_has(const struct reading *reading, uint32_t peer, const struct cidr *ip)
+{
+	const struct device_peer *p;
+
+	if (peer >= (reading->head ? reading->head->peers : 0))
+		return false;
+	p = &reading->peers[peer];
+	return bsearch(ip, reading->ips + p->first, p->count, sizeof(*reading->ips), find_compare);
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/* The subcommand `dynamic' of wg: finds the subcommand of its own, and knows how each is used. */
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dynamic.h"
+#include "subcommands.h"
+
+static const struct {
+	const char *name;
+	int (*function)(int argc, const char *argv[]);
+	const char *words;
+	const char *description;
+} subcommands[] = {
+	{ "client", client_main, "<interface> [foreground] [wait <seconds>]",
+	  "Lease addresses for an interface, and keep them leased" },
+	{ "server", server_main,
+	  "<interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]",
+	  "Lease addresses to the peers of an interface" },
+	{ "show", show_main, "[<interface> | all] [dump]", "Show what is leased, and to whom" },
+	{ "stop", stop_main, "<interface>", "End the client and the server of an interface" },
+};
+
+enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
+
+static void usage_line(FILE *stream, const char *before, int i)
+{
+	fprintf(stream, "%s%s dynamic %s %s\n", before, PROG_NAME, subcommands[i].name,
+		subcommands[i].words);
+}
+
+static void usage(FILE *stream)
+{
+	fprintf(stream, "Usage: %s dynamic <subcommand> ...\n\n", PROG_NAME);
+	for (int i = 0; i < SUBCOMMANDS; ++i) {
+		usage_line(stream, "  ", i);
+		fprintf(stream, "      %s.\n", subcommands[i].description);
+	}
+}
+
+int dynamic_usage(const char *subcommand, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s dynamic %s: ", PROG_NAME, subcommand);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	for (int i = 0; i < SUBCOMMANDS; ++i) {
+		if (!strcmp(subcommands[i].name, subcommand))
+			usage_line(stderr, "Usage: ", i);
+	}
+	return 1;
+}
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "help") || !strcmp(word, "-h") || !strcmp(word, "--help");
+}
+
+int dynamic_main(int argc, const char *argv[])
+{
+	static const char *const show[] = { "show", NULL };
+
+	if (argc == 1)
+		return show_main(1, (const char **)show);
+	if (is_help(argv[1])) {
+		usage(stdout);
+		return 0;
+	}
+	for (int i = 0; i < SUBCOMMANDS; ++i) {
+		if (strcmp(subcommands[i].name, argv[1]))
+			continue;
+		if (argc == 3 && is_help(argv[2])) {
+			usage_line(stdout, "Usage: ", i);
+			return 0;
+		}
+		return subcommands[i].function(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "%s dynamic: there is no subcommand `%s'\n", PROG_NAME, argv[1]);
+	usage(stderr);
+	return 1;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The subcommands of `dynamic', each called with its own name as argv[0], and each returning the
+ * exit status. dynamic_main() itself is in subcommands.h.
+ */
+
+#ifndef DYNAMIC_H
+#define DYNAMIC_H
+
+/* `client <interface> [foreground] [wait <seconds>]': client-monitor.c. */
+int client_main(int argc, const char *argv[]);
+
+/* `server <interface> [foreground] [pool <cidr>,...] [lease-time <seconds>]': server-monitor.c. */
+int server_main(int argc, const char *argv[]);
+
+/* `show [<interface> | all] [dump]': show.c. */
+int show_main(int argc, const char *argv[]);
+
+/* `stop <interface>': stop.c. */
+int stop_main(int argc, const char *argv[]);
+
+/*
+ * For a command line that can't be understood: prints the line that says why, and how the
+ * subcommand (its argv[0]) is used, on standard error. Returns 1.
+ */
+int dynamic_usage(const char *subcommand, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

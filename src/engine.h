@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the server's engine share. server.c has the loop, the messages and the
+ * journal; session.c the connections; grant.c what is decided and in what order it is made good;
+ * reconcile.c makes leases and device agree.
+ */
+
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "allocate.h"
+#include "control.h"
+#include "journal.h"
+#include "loop.h"
+#include "server.h"
+
+enum {
+	SESSIONS = 1024, /* connections at a time */
+	SESSIONS_PEER = 2,
+	SESSION_MS = 10000, /* for a whole request, and for taking an answer */
+	RETRY_S = 5, /* retry= of an errno 4 */
+	ABSENT_MS = 2000, /* between two readings that must both miss a peer */
+	SWEEP_SLICE = 512, /* leases looked at in one turn */
+	COMPACT_SLICE = 512, /* leases written anew in one turn */
+	BATCHES = 64, /* of orders to take back, under way at a time */
+	READING_MS = 30000, /* from one reading to the next, if nobody wants one before */
+};
+
+enum session_state {
+	SESSION_READING, /* a request is to come */
+	SESSION_READY, /* one has come, to be decided in this turn */
+	SESSION_WAITING, /* for a reading of the device, or for the end of a lease */
+	SESSION_COMMITTED, /* decided; journal and device are at work */
+	SESSION_ANSWERING, /* the socket does not take the answer yet */
+	SESSION_CLOSED, /* the connection is gone, orders are under way */
+};
+
+struct session {
+	struct watch watch;
+	struct server *server;
+	struct session *next, **before; /* all of them; the oldest first */
+	struct cidr from; /* the peer's link-local */
+	enum session_state state;
+	uint64_t deadline; /* ms */
+	uint64_t reading_after; /* waits for a reading that began then or later; 0: not so */
+	uint32_t lease; /* waits for the end of this one; or LEASE_NONE */
+	uint32_t orders; /* addresses ordered for it, not yet done */
+	bool failed; /* the journal or the device could not make it good */
+	bool new_address[FAMILIES]; /* granted by this request */
+	struct request request;
+	struct response response;
+	struct lines lines;
+	char *rest; /* bytes that came behind the request at hand, or NULL */
+	char *out; /* an answer on its way, or NULL */
+	size_t rest_len, out_len, out_sent;
+};
+
+/* Changes of the device that were ordered together. */
+struct batch {
+	struct batch *next;
+	bool take;
+	enum server_reason reason[DEVICE_BATCH]; /* of ends */
+	uint32_t lease[DEVICE_BATCH];
+	struct session *session[DEVICE_BATCH]; /* that waits for it, or NULL */
+	struct server_orders orders; /* must be the last: changes follow */
+	struct device_change changes[DEVICE_BATCH];
+};
+
+struct counters {
+	uint64_t grants, renewals, ends, connections, readings;
+	uint64_t refusals[REASON_TYPES];
+};
+
+struct server {
+	struct loop loop;
+	struct channel channel;
+	struct watch monitor, listener;
+	struct control control;
+	bool have_control, started, loaded, ready, stopping;
+	char interface[16];
+	uint32_t ifindex;
+	struct journal_start place;
+	uint8_t secret[JOURNAL_SECRET];
+
+	struct pools pools;
+	struct leases leases;
+	struct reading reading;
+	struct book book;
+	struct counters counters;
+
+	struct session *sessions, **sessions_end;
+	uint32_t session_count;
+	uint64_t accept_at; /* accept again from this time on; 0: accepting */
+
+	/* readings */
+	uint64_t reading_began, reading_asked; /* ms; asked: of the last SERVER_READ */
+	uint64_t reading_wanted; /* a reading is to begin then; NEVER */
+	uint32_t reading_cost; /* ms */
+	uint32_t sweep; /* the lease to be looked at next; LEASE_NONE: all done */
+	bool sweep_marks; /* this sweep notes which peers are absent */
+	bool absent_seen;
+	uint64_t marked; /* when the reading of the last such sweep began */
+
+	/* journal */
+	struct journal journal, fresh; /* fresh: being written anew */
+	uint32_t compact; /* the lease to be written next; LEASE_NONE: none */
+	bool journal_broken; /* not to be written to: only a new one helps */
+	bool journal_stale; /* it has records by the clock of an earlier boot */
+	bool journal_asked, renaming, fresh_failed, write_failed;
+	bool same_place; /* the device is still the one that the journal speaks of */
+	uint32_t compact_slices;
+	uint64_t journal_retry; /* ms: ask again for a new file */
+
+	/* orders */
+	uint32_t order; /* the last number given */
+	struct batch *batches, *allow, *take; /* sent; being filled */
+	uint32_t taking; /* batches to take back that are under way */
+
+	struct server_log log;
+	struct server_log_item log_items[SERVER_LOG_ITEMS];
+	uint64_t refusals_second;
+	uint32_t refusals_logged, refusals_suppressed;
+};
+
+/* --- server.c --- */
+
+/* Sends a message without anything but its type. */
+void server_tell(struct server *server, enum server_message type);
+
+/* The next line of the log, to be filled in; sent at the end of the turn, or when all are full. */
+struct server_log_item *server_log(struct server *server, enum server_event event);
+
+/* Likewise about a lease, with its key and what it holds. */
+struct server_log_item *server_log_lease(struct server *server, enum server_event event,
+					 uint32_t lease);
+
+/* A refusal: counted, and logged if there have not been too many in this second. */
+void server_refuse(struct server *server, enum server_reason reason, const struct cidr *from);
+
+/* Wants a reading that begins after this call; stranger: caused by nobody whom we know. */
+void server_read(struct server *server, bool stranger);
+
+/* --- store.c: the journal while serving --- */
+
+/* Reads the journal into the table. False after an EVENT_FATAL. */
+bool store_load(struct server *server);
+
+/* Records a lease as it stands; false when that can't be had now. store_write() writes it. */
+bool store_lease(struct server *server, uint32_t lease);
+
+/* Likewise for a record that is made up already. */
+bool store_record(struct server *server, const struct journal_lease *record);
+
+/* Writes the records. Returns whether they are in the file(s). */
+bool store_write(struct server *server);
+
+/* Makes them durable. Returns whether they are; if not, the file is given up. */
+bool store_sync(struct server *server);
+
+/* Notes where the device lives now, durably. */
+bool store_place(struct server *server);
+
+/* A new file has come, or an errno. */
+void store_new_file(struct server *server, int fd, int error);
+
+/* The monitor has renamed it, or could not. */
+void store_renamed(struct server *server, int error);
+
+/* Writes anew a slice; asks for a new file when it's worth it. Returns when to be called again. */
+uint64_t store_turn(struct server *server, uint64_t now);
+
+/* --- session.c --- */
+
+/* A connection can be accepted. */
+void sessions_accept(struct watch *listener, uint32_t events);
+
+/* Answers, and goes on with the next request or closes. */
+void session_answer(struct session *session);
+
+/* Closes at once. */
+void session_close(struct session *session);
+
+/* Ends what takes too long; returns when to be called again. */
+uint64_t sessions_turn(struct server *server, uint64_t now);
+
+/* --- grant.c --- */
+
+/* Decides all that is ready, and makes it good. */
+void grant_all(struct server *server, uint64_t now);
+
+/* Those whose reading has come, or whose lease has ended, are ready again. */
+void grant_wake(struct server *server);
+
+/* Answers a session of which all orders are done; lease: the one that it was given. */
+void grant_finish(struct session *session, uint32_t lease);
+
+/* --- reconcile.c --- */
+
+/* A reading has come. */
+void reconcile_reading(struct server *server, const struct server_reading *message, int fd);
+
+/*
+ * Compares one lease with the reading. put_back: orders what is missing. May begin its end.
+ */
+void reconcile_lease(struct server *server, uint32_t lease, bool put_back, uint64_t now);
+
+/* Goes on comparing all; returns when to be called again. */
+uint64_t reconcile_turn(struct server *server, uint64_t now);
+
+/*
+ * Ends what the lease holds in family v, if anything: the device first, then the record; it is
+ * LEASE_ENDING until both are done, which may be when this returns.
+ */
+void lease_end(struct server *server, uint32_t lease, int v, enum server_reason reason);
+
+/* Ends what has expired, as much as is well at a time; returns when to be called again. */
+uint64_t leases_turn(struct server *server, uint64_t now);
+
+/* Adds an address to the orders of this turn; false when there is no memory. */
+bool order_allow(struct server *server, uint32_t lease, int v, struct session *session);
+
+/* Sends the orders of this turn. */
+void orders_send(struct server *server);
+
+/* The monitor has carried out orders. */
+void orders_done(struct server *server, const struct server_done *done);
+
+#endif

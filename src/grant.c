@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From request to answer. All requests that are ready in one turn of the loop are decided together:
+ * their records are written, then the device is ordered to follow while the records reach the
+ * disk; an answer goes out when both are done.
+ */
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+
+enum {
+	FRESH_MS = 1000, /* a reading this old is as good as new */
+	QUICK_MS = 20, /* a device that is read as quickly as this is read for each decision */
+};
+
+/* A lease as it was before a decision, in case it can't be written. */
+struct undo {
+	struct session *session;
+	uint32_t lease;
+	struct lease before;
+};
+
+struct commit {
+	struct server *server;
+	struct undo undo[SESSIONS];
+	uint32_t count;
+	uint64_t now;
+};
+
+static void answer(struct session *session, enum status status)
+{
+	session->response.status = status;
+	if (status == STATUS_LATER)
+		session->response.retry = RETRY_S;
+	session_answer(session);
+}
+
+static void refuse(struct session *session, enum server_reason reason, enum status status)
+{
+	server_refuse(session->server, reason, &session->from);
+	answer(session, status);
+}
+
+/* Waits for a reading that began at this time or later. */
+static void wait_reading(struct session *session, uint64_t after, bool stranger)
+{
+	session->state = SESSION_WAITING;
+	session->reading_after = after;
+	if (session->server->reading_began < after)
+		server_read(session->server, stranger);
+}
+
+/* The peer that the request comes from; DEVICE_NOBODY when that is not known (yet). */
+static uint32_t identify(struct session *session, uint64_t now)
+{
+	struct server *server = session->server;
+	const struct device_ip *ip = reading_exact(&server->reading, &session->from);
+	bool fresh = session->reading_after && server->reading_began >= session->reading_after;
+
+	if (!server->reading.head) {
+		wait_reading(session, now, false);
+		return DEVICE_NOBODY;
+	}
+	if (!ip || ip->peer == DEVICE_SELF) {
+		if (fresh) {
+			server_refuse(server, REASON_STRANGER, &session->from);
+			session_close(session);
+		} else {
+			wait_reading(session, now, true);
+		}
+		return DEVICE_NOBODY;
+	}
+	/* Some peer could use any link-local that is nobody's at this moment. */
+	if (server->reading.head->wide_link_local && !fresh) {
+		wait_reading(session, now, false);
+		return DEVICE_NOBODY;
+	}
+	return ip->peer;
+}
+
+/* Waits for the end of what the lease holds in all families of the mask. */
+static void end_first(struct session *session, uint32_t lease, const bool *families,
+		      enum server_reason reason)
+{
+	session->state = SESSION_WAITING;
+	session->lease = lease;
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (families[v])
+			lease_end(session->server, lease, v, reason);
+	}
+}
+
+static void release(struct session *session, uint32_t lease)
+{
+	static const bool all[FAMILIES] = { true, true };
+
+	if (lease != LEASE_NONE && lease_holds(&session->server->leases.list[lease], FAMILIES))
+		end_first(session, lease, all, REASON_RELEASED);
+	else
+		answer(session, STATUS_OK);
+}
+
+static void undo_one(struct server *server, const struct undo *undo)
+{
+	struct cidr ip;
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (lease_ip(&undo->before, v, &ip))
+			leases_set(&server->leases, undo->lease, undo->before.holding[v], &ip);
+	}
+	server->leases.list[undo->lease].time = undo->before.time;
+	leases_expire_at(&server->leases, undo->lease, undo->before.expires);
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (!undo->before.holding[v] && server->leases.list[undo->lease].holding[v])
+			leases_forget(&server->leases, undo->lease, v);
+	}
+}
+
+/* Carries a decision out in the table; the record is in the journal's buffer afterwards. */
+static bool apply(struct commit *commit, struct session *session, uint32_t peer,
+		  const struct decision *decision)
+{
+	struct server *server = commit->server;
+	struct undo *undo = &commit->undo[commit->count];
+	uint32_t index = leases_make(&server->leases, server->reading.peers[peer].key);
+	struct lease *lease;
+
+	if (index == LEASE_NONE)
+		return false;
+	lease = &server->leases.list[index];
+	*undo = (struct undo){ .session = session, .lease = index, .before = *lease };
+	for (int v = V4; v < FAMILIES; ++v) {
+		session->new_address[v] = false;
+		if (!decision->granted[v])
+			continue;
+		session->new_address[v] = !lease_holds(lease, v);
+		leases_set(&server->leases, index, decision->holding[v], &decision->ip[v]);
+		if (decision->holding[v] == HOLDING_RESERVED &&
+		    reading_has(&server->reading, peer, &decision->ip[v]))
+			lease->flags |= LEASE_IN_DEVICE << v;
+		session->response.ip[v] = decision->ip[v];
+	}
+	lease->time = decision->lease_time;
+	leases_expire_at(&server->leases, index, commit->now + lease->time * UINT64_C(1000));
+	if (!store_lease(server, index)) {
+		undo_one(server, undo);
+		return false;
+	}
+	++commit->count;
+	return true;
+}
+
+/* Orders what is not in the device yet. */
+static void order(struct commit *commit, struct undo *undo)
+{
+	struct session *session = undo->session;
+	const struct lease *lease = &commit->server->leases.list[undo->lease];
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (!session->response.ip[v].family || lease->flags & LEASE_IN_DEVICE << v)
+			continue;
+		if (order_allow(commit->server, undo->lease, v, session))
+			++session->orders;
+		else
+			session->failed = true;
+	}
+}
+
+static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
+		       uint32_t lease)
+{
+	struct server *server = commit->server;
+	struct decision decision;
+
+	if (server->journal_broken || server->stopping) {
+		refuse(session, REASON_LATER, STATUS_LATER);
+		return;
+	}
+	/*
+	 * The administrator may have changed the device since it was read. Where that is quick it
+	 * is read again; else it will be soon, and the lease is looked at then.
+	 */
+	if (server->reading_began + FRESH_MS < commit->now && !session->reading_after) {
+		if (server->reading_cost <= QUICK_MS) {
+			wait_reading(session, commit->now - FRESH_MS, false);
+			return;
+		}
+		server_read(server, true);
+	}
+	decide(&server->book, peer, &session->request, &decision);
+	if (!decision.granted[V4] && !decision.granted[V6]) {
+		refuse(session, REASON_UNAVAILABLE, STATUS_UNAVAILABLE);
+		return;
+	}
+	if (decision.ends[V4] || decision.ends[V6]) {
+		end_first(session, lease, decision.ends, REASON_GIVEN_UP);
+		return;
+	}
+	session->response = (struct response){
+		.status = decision.status,
+		.lease_start = time(NULL),
+		.lease_time = decision.lease_time,
+		.renew = decision.lease_time / 2,
+	};
+	session->state = SESSION_COMMITTED;
+	session->failed = false;
+	if (!apply(commit, session, peer, &decision)) {
+		session->response = (struct response){ 0 };
+		refuse(session, REASON_LATER, STATUS_LATER);
+	}
+}
+
+static void consider(struct commit *commit, struct session *session)
+{
+	struct server *server = commit->server;
+	uint32_t peer = identify(session, commit->now), lease;
+	const struct lease *l;
+
+	if (peer == DEVICE_NOBODY)
+		return;
+	lease = leases_find(&server->leases, server->reading.peers[peer].key);
+	if (lease != LEASE_NONE) {
+		reconcile_lease(server, lease, false, commit->now);
+		l = &server->leases.list[lease];
+		if (l->flags & (LEASE_ENDING << V4 | LEASE_ENDING << V6)) {
+			session->state = SESSION_WAITING;
+			session->lease = lease;
+			return;
+		}
+	}
+	/* It may have been forgotten, or come back under another index. */
+	lease = leases_find(&server->leases, server->reading.peers[peer].key);
+	if (session->request.command == COMMAND_RELEASE_IP)
+		release(session, lease);
+	else
+		request_ip(commit, session, peer, lease);
+}
+
+/* One that could not be made good: told so, and what was new in it ends. */
+static void fail(struct session *session, uint32_t lease)
+{
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (session->new_address[v])
+			lease_end(session->server, lease, v, REASON_FAILED);
+	}
+	session->response = (struct response){ 0 };
+	refuse(session, REASON_LATER, STATUS_LATER);
+}
+
+static void log_grant(struct session *session, uint32_t lease)
+{
+	struct server *server = session->server;
+	bool fresh = session->new_address[V4] || session->new_address[V6], all = true;
+	struct server_log_item *item;
+
+	for (int v = V4; v < FAMILIES; ++v)
+		all &= session->new_address[v] || !lease_holds(&server->leases.list[lease], v);
+	if (!fresh) {
+		++server->counters.renewals;
+		return;
+	}
+	++server->counters.grants;
+	item = server_log_lease(server, all ? EVENT_GRANTED : EVENT_CHANGED, lease);
+	item->from = session->from;
+}
+
+void grant_finish(struct session *session, uint32_t lease)
+{
+	if (session->orders)
+		return;
+	if (session->failed) {
+		fail(session, lease);
+	} else {
+		log_grant(session, lease);
+		if (session->response.status == STATUS_UNAVAILABLE)
+			++session->server->counters.refusals[REASON_UNAVAILABLE];
+		session_answer(session);
+	}
+}
+
+void grant_all(struct server *server, uint64_t now)
+{
+	static struct commit commit; /* large, and used anew each time */
+	struct session *session, *next;
+
+	commit.server = server;
+	commit.now = now;
+	commit.count = 0;
+	for (session = server->sessions; session; session = next) {
+		next = session->next;
+		if (session->state == SESSION_READY)
+			consider(&commit, session);
+	}
+	if (!commit.count)
+		return;
+	if (!store_write(server)) {
+		while (commit.count) {
+			struct undo *undo = &commit.undo[--commit.count];
+
+			undo_one(server, undo);
+			undo->session->response = (struct response){ 0 };
+			refuse(undo->session, REASON_LATER, STATUS_LATER);
+		}
+		return;
+	}
+	for (uint32_t i = 0; i < commit.count; ++i)
+		order(&commit, &commit.undo[i]);
+	orders_send(server);
+	if (!store_sync(server)) {
+		for (uint32_t i = 0; i < commit.count; ++i)
+			commit.undo[i].session->failed = true;
+	}
+	for (uint32_t i = 0; i < commit.count; ++i)
+		grant_finish(commit.undo[i].session, commit.undo[i].lease);
+}
+
+void grant_wake(struct server *server)
+{
+	const uint8_t ending = LEASE_ENDING << V4 | LEASE_ENDING << V6;
+
+	for (struct session *s = server->sessions; s; s = s->next) {
+		if (s->state != SESSION_WAITING)
+			continue;
+		if (s->reading_after && server->reading_began < s->reading_after)
+			continue;
+		if (s->lease != LEASE_NONE && server->leases.list[s->lease].flags & ending)
+			continue;
+		s->lease = LEASE_NONE;
+		s->state = SESSION_READY;
+	}
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+/* Every order is refused unless there is a reason to allow it. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guard.h"
+#include "journal.h"
+
+enum { FIRST_PLACES = 64 };
+
+/* --- leases of pools that are no more --- */
+
+struct scan {
+	struct guard *guard;
+	bool no_memory;
+};
+
+static void scan_header(void *data, const char *interface, const uint8_t *secret)
+{
+	(void)data;
+	(void)interface;
+	(void)secret;
+}
+
+static void scan_start(void *data, const struct journal_start *start)
+{
+	(void)data;
+	(void)start;
+}
+
+static void scan_lease(void *data, const struct journal_lease *lease)
+{
+	struct scan *scan = data;
+	struct guard *guard = scan->guard;
+	struct device_change *list;
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (lease->holding[v] < HOLDING_LEASED ||
+		    pools_find(&guard->pools, &lease->ip[v]))
+			continue;
+		list = reallocarray(guard->retired, guard->retired_count + 1, sizeof(*list));
+		if (!list) {
+			scan->no_memory = true;
+			return;
+		}
+		guard->retired = list;
+		memcpy(list[guard->retired_count].key, lease->key, KEY_LEN);
+		list[guard->retired_count++].ip = lease->ip[v];
+	}
+}
+
+static int change_compare(const void *a, const void *b)
+{
+	const struct device_change *x = a, *y = b;
+	int diff = cidr_compare(&x->ip, &y->ip);
+
+	return diff ? diff : memcmp(x->key, y->key, KEY_LEN);
+}
+
+int guard_retired(struct guard *guard, int journal_fd)
+{
+	struct scan scan = { .guard = guard };
+	const struct journal_reader reader = { scan_header, scan_start, scan_lease, &scan };
+	struct journal_result result;
+	int ret = journal_replay(journal_fd, &reader, &result);
+
+	qsort(guard->retired, guard->retired_count, sizeof(*guard->retired), change_compare);
+	return scan.no_memory ? -ENOMEM : ret;
+}
+
+static bool is_retired(const struct guard *guard, const struct device_change *change)
+{
+	return guard->retired_count && bsearch(change, guard->retired, guard->retired_count,
+					       sizeof(*guard->retired), change_compare);
+}
+
+/* --- what was done since the reading --- */
+
+static struct guard_change *place_of(const struct guard *guard, const struct cidr *ip)
+{
+	uint32_t at = siphash(guard->secret, ip, sizeof(*ip));
+
+	for (;; ++at) {
+		struct guard_change *place = &guard->changes[at & (guard->places - 1)];
+
+		if (!place->ip.family || !cidr_compare(&place->ip, ip))
+			return place;
+	}
+}
+
+static const struct guard_change *change_of(const struct guard *guard, const struct cidr *ip)
+{
+	const struct guard_change *place = guard->places ? place_of(guard, ip) : NULL;
+
+	return place && place->ip.family ? place : NULL;
+}
+
+/* Moves all that is later than the stamp into a new table of so many places. */
+static bool resize(struct guard *guard, uint32_t places, bool all, uint32_t stamp)
+{
+	struct guard_change *old = guard->changes;
+	uint32_t count = guard->places;
+
+	guard->changes = calloc(places, sizeof(*guard->changes));
+	if (!guard->changes) {
+		guard->changes = old;
+		return false;
+	}
+	guard->places = places;
+	guard->used = 0;
+	for (uint32_t i = 0; i < count; ++i) {
+		if (!old[i].ip.family || (!all && (int32_t)(old[i].stamp - stamp) <= 0))
+			continue;
+		*place_of(guard, &old[i].ip) = old[i];
+		++guard->used;
+	}
+	free(old);
+	return true;
+}
+
+bool guard_note(struct guard *guard, const struct device_change *change, bool taken,
+		uint32_t stamp)
+{
+	struct guard_change *place;
+
+	if (2 * (guard->used + 1) > guard->places &&
+	    !resize(guard, guard->places ? 2 * guard->places : FIRST_PLACES, true, 0))
+		return false;
+	place = place_of(guard, &change->ip);
+	guard->used += !place->ip.family;
+	*place = (struct guard_change){ .ip = change->ip, .taken = taken, .stamp = stamp };
+	memcpy(place->key, change->key, sizeof(place->key));
+	return true;
+}
+
+void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t stamp)
+{
+	uint32_t later = 0, places = FIRST_PLACES;
+
+	reading_unmap(&guard->reading);
+	guard->reading = *reading;
+	for (uint32_t i = 0; i < guard->places; ++i)
+		later += guard->changes[i].ip.family &&
+			 (int32_t)(guard->changes[i].stamp - stamp) > 0;
+	while (places < 2 * (later + 1))
+		places *= 2;
+	/* Without memory the old table stays: it says too much, not too little. */
+	if (guard->places)
+		resize(guard, places, false, stamp);
+}
+
+/* --- judgement --- */
+
+static bool is_ours(const struct guard_change *done, const struct device_change *change)
+{
+	return !done->taken && !memcmp(done->key, change->key, sizeof(done->key));
+}
+
+int guard_allow(const struct guard *guard, const struct device_change *change)
+{
+	const struct cidr *ip = &change->ip;
+	const struct pool *pool;
+	const struct guard_change *done;
+	const struct device_ip *holder;
+	struct cidr wider = *ip;
+	uint32_t peer;
+
+	if (!cidr_is_host(ip) || !cidr_is_assignable(ip))
+		return EINVAL;
+	pool = pools_find(&guard->pools, ip);
+	if (pool ? pool_excludes(pool, ip) : !is_retired(guard, change))
+		return EPERM;
+	peer = reading_peer(&guard->reading, change->key);
+	if (peer == DEVICE_NOBODY)
+		return ESRCH;
+	done = change_of(guard, ip);
+	holder = reading_holder(&guard->reading, ip, ip->prefix - 1, peer);
+	if (holder && holder->peer == DEVICE_SELF)
+		return EADDRINUSE;
+	if (done ? !done->taken && !is_ours(done, change) : holder != NULL)
+		return EADDRINUSE;
+	--wider.prefix;
+	if (reading_holder(&guard->reading, &wider, pool ? pool->net.prefix : 0, peer))
+		return EADDRINUSE;
+	return 0;
+}
+
+int guard_take(const struct guard *guard, const struct device_change *change)
+{
+	const struct guard_change *done;
+	uint32_t peer;
+
+	if (!cidr_is_host(&change->ip) || !cidr_is_assignable(&change->ip))
+		return EINVAL;
+	if (!pools_find(&guard->pools, &change->ip) && !is_retired(guard, change))
+		return EPERM;
+	done = change_of(guard, &change->ip);
+	if (done)
+		return is_ours(done, change) ? 0 : EALREADY;
+	peer = reading_peer(&guard->reading, change->key);
+	return reading_has(&guard->reading, peer, &change->ip) ? 0 : EALREADY;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The monitor's judgement on what the engine orders: on its own reading of the device, its own
+ * parse of the pools, and what it did itself since that reading; never on what the engine says.
+ */
+
+#ifndef GUARD_H
+#define GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device.h"
+#include "pool.h"
+
+/* What was done to an address since the reading. */
+struct guard_change {
+	struct cidr ip; /* family 0: a free place in the table */
+	bool taken; /* else allowed, to: */
+	uint8_t key[8]; /* the first bytes of the key: enough to tell peers apart */
+	uint32_t stamp;
+};
+
+struct guard {
+	struct pools pools;
+	struct reading reading;
+	struct guard_change *changes; /* a hash table with open addressing */
+	uint32_t places, used; /* places: a power of two, or 0 */
+	struct device_change *retired; /* leases of the journal that lie in no pool any more */
+	size_t retired_count;
+	uint8_t secret[16]; /* for the hash */
+};
+
+/* Reads from the journal which leases lie in no pool. Returns 0 or -errno. */
+int guard_retired(struct guard *guard, int journal_fd);
+
+/* A new reading: the guard's from now on, and what was done up to this stamp is in it. */
+void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t stamp);
+
+/* Whether the address may be added to the peer's allowed-ips: 0, or an errno that says why not. */
+int guard_allow(const struct guard *guard, const struct device_change *change);
+
+/*
+ * Whether the address may be taken from the peer: 0; EALREADY when the peer doesn't hold it, so
+ * that nothing must be done; or an errno that says why not.
+ */
+int guard_take(const struct guard *guard, const struct device_change *change);
+
+/* Notes that it was done; false when there is no memory. */
+bool guard_note(struct guard *guard, const struct device_change *change, bool taken,
+		uint32_t stamp);
+
+#endif

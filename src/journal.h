@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal of leases: text, one record a line, each with a checksum (CRC-32C), append-only. The
+ * later record of a key stands. See wg-dynamic(8), FILES.
+ *
+ *     wg-dynamic-leases 1 IFACE SECRET CRC
+ *     start BOOT-ID NETNS IFINDEX CRC
+ *     lease KEY IP4 IP6 AT LEFT CRC
+ *     synced CRC
+ *
+ * IP4 and IP6 are `-' or an address, followed by `,reserved' or `,past' where that applies. AT is
+ * the time of the record and LEFT what was left of the lease then, both in ms of CLOCK_BOOTTIME.
+ * `synced' says that all before it has reached the disk: so what is damaged behind the last of
+ * them is a write that a crash cut short, which nobody has been told of; elsewhere it is an error.
+ */
+
+#ifndef JOURNAL_H
+#define JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lease.h"
+
+enum {
+	JOURNAL_LINE = 256, /* bytes, the longest record */
+	JOURNAL_SECRET = 16,
+	BOOT_ID_LEN = 36, /* characters of /proc/sys/kernel/random/boot_id */
+};
+
+/* Where a device lives: the same only until it is made anew, or the host starts again. */
+struct journal_start {
+	char boot_id[BOOT_ID_LEN + 1];
+	uint64_t netns; /* SO_NETNS_COOKIE, 0 where the kernel has none */
+	uint32_t ifindex;
+};
+
+struct journal_lease {
+	uint8_t key[KEY_LEN];
+	uint8_t holding[FAMILIES]; /* enum holding */
+	struct cidr ip[FAMILIES];
+	uint64_t at, left; /* ms */
+};
+
+/* What is handed out by journal_replay(), in the order of the file. */
+struct journal_reader {
+	void (*header)(void *data, const char *interface, const uint8_t *secret);
+	void (*start)(void *data, const struct journal_start *start);
+	void (*lease)(void *data, const struct journal_lease *lease);
+	void *data;
+};
+
+struct journal_result {
+	uint32_t records; /* of leases */
+	uint32_t dropped; /* damaged lines of a write cut short */
+	uint32_t damaged_line; /* number of a line that stops the start, or 0 */
+	bool header; /* there was one */
+};
+
+/*
+ * Reads all of the file from its start; changes nothing. Returns 0; -EILSEQ for a damaged file
+ * (see result->damaged_line); or another -errno.
+ */
+int journal_replay(int fd, const struct journal_reader *reader, struct journal_result *result);
+
+/* A file that is written to, and the records that are not yet. Zeroed but for fd to begin with. */
+struct journal {
+	int fd; /* opened with O_APPEND; -1: none */
+	bool synced; /* all that was written has reached the disk: the next write says so */
+	bool dirty; /* something has not */
+	uint32_t records; /* of leases, in the file */
+	char *buf; /* to be written */
+	size_t len, room;
+};
+
+/* Adds a record to what is to be written; false when there is no memory. */
+bool journal_header(struct journal *journal, const char *interface,
+		    const uint8_t secret[static JOURNAL_SECRET]);
+bool journal_start(struct journal *journal, const struct journal_start *start);
+bool journal_lease(struct journal *journal, const struct journal_lease *lease);
+
+/*
+ * Writes what is to be written, whole or, as far as that can be had, not at all: a part that got
+ * in is cut off again. Returns 0, or -errno: -EIO if a part is still there, so that the file must
+ * not be used any more. What was to be written is forgotten in any case.
+ */
+int journal_write(struct journal *journal);
+
+/* fdatasync(). Returns 0, or -errno: then the file must not be used any more (fsync(2)). */
+int journal_sync(struct journal *journal);
+
+/* Closes the file and frees the memory. */
+void journal_close(struct journal *journal);
+
+/* The record of lease index as it stands at this time. */
+void journal_from_lease(struct journal_lease *record, const struct lease *lease, uint64_t now);
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/* One place that knows where log lines go. */
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static char log_interface[IFNAMSIZ];
+static bool log_to_syslog, log_with_priority;
+
+/* Whether standard error is the very stream that systemd says it connected to the journal. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+	       !fstat(STDERR_FILENO, &st) && st.st_dev == dev && st.st_ino == ino;
+}
+
+void log_open(const char *interface)
+{
+	snprintf(log_interface, sizeof(log_interface), "%s", interface);
+	log_with_priority = stderr_is_journal();
+}
+
+void log_background(void)
+{
+	openlog("wg-dynamic", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	log_to_syslog = true;
+}
+
+static void log_write(int priority, const char *format, va_list args)
+{
+	char line[1024], prefix[8] = "";
+	int saved = errno;
+
+	vsnprintf(line, sizeof(line), format, args);
+	if (log_with_priority)
+		snprintf(prefix, sizeof(prefix), "<%d>", priority & 7);
+	if (log_to_syslog)
+		syslog(priority, "%s: %s", log_interface, line);
+	else if (*log_interface)
+		dprintf(STDERR_FILENO, "%swg-dynamic: %s: %s\n", prefix, log_interface, line);
+	else
+		dprintf(STDERR_FILENO, "wg-dynamic: %s\n", line);
+	errno = saved;
+}
+
+void log_line(int priority, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_write(priority, format, args);
+	va_end(args);
+}
+
+int log_failure(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_write(LOG_ERR, format, args);
+	va_end(args);
+	return 1;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines for people: to standard error while there is a terminal or a supervisor, to syslog from
+ * the background. Only monitors and commands log; engines send messages instead.
+ */
+
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+
+/*
+ * Begins logging about an interface; the name is copied. To standard error; with a <n> prefix
+ * on each line when that is the journal of systemd (sd-daemon(3)).
+ */
+void log_open(const char *interface);
+
+/* From now on to syslog, facility daemon. */
+void log_background(void);
+
+/* One line, without its newline; priority as in syslog(3). Keeps errno. */
+void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* log_line() at LOG_ERR; returns 1, to be returned from main. */
+int log_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

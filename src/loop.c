@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+/* epoll, with one care: a watch can be removed by the handler of another. */
+
+#include <errno.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop.h"
+
+uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool loop_open(struct loop *loop)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	*loop = (struct loop){ .timer_fd = -1, .timer_at = NEVER };
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		return false;
+	loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (loop->timer_fd >= 0 &&
+	    !epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event))
+		return true;
+	loop_close(loop);
+	return false;
+}
+
+void loop_close(struct loop *loop)
+{
+	int saved = errno;
+
+	if (loop->timer_fd >= 0)
+		close(loop->timer_fd);
+	close(loop->epoll_fd);
+	errno = saved;
+}
+
+bool loop_add(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	watch->events = events;
+	watch->added = !epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event);
+	return watch->added;
+}
+
+void loop_change(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	if (!watch->added || watch->events == events)
+		return;
+	watch->events = events;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
+}
+
+void loop_remove(struct loop *loop, struct watch *watch)
+{
+	if (!watch->added)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->added = false;
+	for (int i = loop->next; i < loop->pending; ++i) {
+		if (loop->batch[i].data.ptr == watch)
+			loop->batch[i].data.ptr = NULL;
+	}
+}
+
+static void timer_set(struct loop *loop, uint64_t at)
+{
+	struct itimerspec when = { 0 };
+
+	if (at == loop->timer_at)
+		return;
+	loop->timer_at = at;
+	if (at != NEVER) {
+		when.it_value.tv_sec = at / 1000;
+		/* All zero would mean never. */
+		when.it_value.tv_nsec = at % 1000 * 1000000 + 1;
+	}
+	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void loop_run(struct loop *loop, uint64_t (*turn)(void *data), void *data)
+{
+	uint64_t at = turn(data), expirations;
+	struct watch *watch;
+
+	while (!loop->stop) {
+		if (at)
+			timer_set(loop, at);
+		loop->pending = epoll_wait(loop->epoll_fd, loop->batch,
+					   sizeof(loop->batch) / sizeof(loop->batch[0]),
+					   at ? -1 : 0);
+		for (loop->next = 0; loop->next < loop->pending;) {
+			struct epoll_event *event = &loop->batch[loop->next++];
+
+			watch = event->data.ptr;
+			if (watch)
+				watch->ready(watch, event->events);
+		}
+		/* The timer has no watch: turn() runs anyhow. Reading it makes it quiet. */
+		if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
+			loop->timer_at = NEVER;
+		if (loop->stop)
+			break;
+		at = turn(data);
+	}
+}
+
+int loop_signals(const int *signals, int count)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < count; ++i)
+		sigaddset(&set, signals[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}

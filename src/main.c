@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The stand-alone program: what the subcommand `dynamic' is in wireguard-tools' own tree.
+ * By the names wg-dynamic-client and wg-dynamic-server it is those subcommands.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "dynamic.h"
+#include "subcommands.h"
+
+const char *PROG_NAME = "wg"; /* by the wrapper, `wg dynamic' is how it is called */
+
+int main(int argc, const char *argv[])
+{
+	const char *slash, *name;
+
+	if (!argc)
+		return 1;
+	slash = strrchr(argv[0], '/');
+	name = slash ? slash + 1 : argv[0];
+	if (argc == 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v"))) {
+		puts("wg-dynamic " WG_DYNAMIC_VERSION);
+		return 0;
+	}
+	if (!strcmp(name, "wg-dynamic-client")) {
+		argv[0] = "client";
+		return client_main(argc, argv);
+	}
+	if (!strcmp(name, "wg-dynamic-server")) {
+		argv[0] = "server";
+		return server_main(argc, argv);
+	}
+	argv[0] = "dynamic";
+	return dynamic_main(argc, argv);
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+/* rtnetlink requests, each built, sent and answered in one call. */
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "net.h"
+
+#ifndef IFA_PROTO
+#define IFA_PROTO 11 /* linux/if_addr.h since 5.18 */
+#endif
+
+/* One request and the answers to it. Large enough for what we send and for any one answer. */
+struct exchange {
+	struct nlmsghdr *head;
+	char buf[32768];
+};
+
+static void *exchange_begin(struct exchange *x, uint16_t type, uint16_t flags, size_t extra)
+{
+	void *header;
+
+	x->head = mnl_nlmsg_put_header(x->buf);
+	x->head->nlmsg_type = type;
+	x->head->nlmsg_flags = NLM_F_REQUEST | flags;
+	x->head->nlmsg_seq = 1;
+	header = mnl_nlmsg_put_extra_header(x->head, extra);
+	memset(header, 0, extra);
+	return header;
+}
+
+/* Sends, and calls back for each message of the answer until the kernel says that it is all. */
+static int exchange_run(struct exchange *x, mnl_cb_t callback, void *data)
+{
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int ret = MNL_CB_ERROR;
+	unsigned int portid;
+	ssize_t len;
+
+	if (!socket)
+		return -errno;
+	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(socket, x->head, x->head->nlmsg_len) < 0)
+		goto cleanup;
+	portid = mnl_socket_get_portid(socket);
+	do {
+		len = mnl_socket_recvfrom(socket, x->buf, sizeof(x->buf));
+		if (len < 0)
+			break;
+		ret = mnl_cb_run(x->buf, len, 1, portid, callback, data);
+	} while (ret > MNL_CB_STOP);
+	if (len < 0)
+		ret = MNL_CB_ERROR;
+cleanup:
+	ret = ret == MNL_CB_ERROR ? -errno : 0;
+	mnl_socket_close(socket);
+	return ret;
+}
+
+/* A change: the kernel's answer is an error number alone. */
+static int exchange_change(struct exchange *x)
+{
+	x->head->nlmsg_flags |= NLM_F_ACK;
+	return exchange_run(x, NULL, NULL);
+}
+
+static int kind_attr(const struct nlattr *attr, void *data)
+{
+	struct net_link *link = data;
+
+	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+		snprintf(link->kind, sizeof(link->kind), "%.*s",
+			 (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
+	return MNL_CB_OK;
+}
+
+static int link_attr(const struct nlattr *attr, void *data)
+{
+	if (mnl_attr_get_type(attr) == IFLA_LINKINFO)
+		return mnl_attr_parse_nested(attr, kind_attr, data);
+	return MNL_CB_OK;
+}
+
+static int link_message(const struct nlmsghdr *head, void *data)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(head);
+	struct net_link *link = data;
+
+	link->ifindex = info->ifi_index;
+	link->up = info->ifi_flags & IFF_UP;
+	mnl_attr_parse(head, sizeof(*info), link_attr, link);
+	return MNL_CB_STOP;
+}
+
+int net_link_get(const char *name, struct net_link *link)
+{
+	struct ifinfomsg *info;
+	struct exchange x;
+	int ret;
+
+	memset(link, 0, sizeof(*link));
+	if (strlen(name) >= IFNAMSIZ)
+		return -ENODEV;
+	info = exchange_begin(&x, RTM_GETLINK, 0, sizeof(*info));
+	mnl_attr_put_strz(x.head, IFLA_IFNAME, name);
+	ret = exchange_run(&x, link_message, link);
+	return ret ? ret : link->ifindex ? 0 : -ENODEV;
+}
+
+struct address_walk {
+	bool (*each)(const struct net_address *address, void *data);
+	void *data;
+	bool stopped, local;
+	struct net_address address;
+};
+
+static int address_attr(const struct nlattr *attr, void *data)
+{
+	struct address_walk *walk = data;
+	struct net_address *address = &walk->address;
+	uint16_t len = mnl_attr_get_payload_len(attr), type = mnl_attr_get_type(attr);
+	const struct ifa_cacheinfo *cache;
+
+	switch (type) {
+	case IFA_ADDRESS:
+	case IFA_LOCAL:
+		/* With an IFA_LOCAL, the other is the far end's; they come in either order. */
+		if (len == family_bits(address->cidr.family) / 8 && !walk->local)
+			memcpy(address->cidr.ip, mnl_attr_get_payload(attr), len);
+		walk->local |= type == IFA_LOCAL;
+		break;
+	case IFA_FLAGS:
+		if (len >= sizeof(uint32_t))
+			address->flags = mnl_attr_get_u32(attr);
+		break;
+	case IFA_CACHEINFO:
+		cache = mnl_attr_get_payload(attr);
+		if (len >= sizeof(*cache))
+			address->valid = cache->ifa_valid;
+		break;
+	case IFA_PROTO:
+		if (len >= sizeof(uint8_t))
+			address->protocol = mnl_attr_get_u8(attr);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int address_message(const struct nlmsghdr *head, void *data)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(head);
+	struct address_walk *walk = data;
+
+	walk->local = false;
+	walk->address = (struct net_address){
+		.ifindex = info->ifa_index,
+		.flags = info->ifa_flags,
+		.valid = NET_FOREVER,
+		.scope = info->ifa_scope,
+		.cidr = { .family = info->ifa_family, .prefix = info->ifa_prefixlen },
+	};
+	mnl_attr_parse(head, sizeof(*info), address_attr, walk);
+	if (!walk->stopped && family_bits(info->ifa_family))
+		walk->stopped = !walk->each(&walk->address, walk->data);
+	return MNL_CB_OK;
+}
+
+int net_addresses(bool (*each)(const struct net_address *address, void *data), void *data)
+{
+	struct address_walk walk = { .each = each, .data = data };
+	struct exchange x;
+
+	exchange_begin(&x, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+	return exchange_run(&x, address_message, &walk);
+}
+
+static void address_begin(struct exchange *x, uint16_t type, uint16_t flags, unsigned int ifindex,
+			  const struct cidr *cidr)
+{
+	struct ifaddrmsg *info = exchange_begin(x, type, flags, sizeof(*info));
+	size_t len = family_bits(cidr->family) / 8;
+
+	info->ifa_family = cidr->family;
+	info->ifa_prefixlen = cidr->prefix;
+	info->ifa_index = ifindex;
+	info->ifa_scope = cidr_is_link_local(cidr) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	mnl_attr_put(x->head, IFA_LOCAL, len, cidr->ip);
+	mnl_attr_put(x->head, IFA_ADDRESS, len, cidr->ip);
+}
+
+int net_address_set(unsigned int ifindex, const struct cidr *cidr, uint32_t valid)
+{
+	struct ifa_cacheinfo cache = { .ifa_prefered = valid, .ifa_valid = valid };
+	struct exchange x;
+
+	address_begin(&x, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, cidr);
+	mnl_attr_put_u32(x.head, IFA_FLAGS, cidr->family == AF_INET6 ? IFA_F_NODAD : 0);
+	mnl_attr_put(x.head, IFA_CACHEINFO, sizeof(cache), &cache);
+	mnl_attr_put_u8(x.head, IFA_PROTO, NET_PROTOCOL);
+	return exchange_change(&x);
+}
+
+int net_address_delete(unsigned int ifindex, const struct cidr *cidr)
+{
+	struct exchange x;
+	int ret;
+
+	address_begin(&x, RTM_DELADDR, 0, ifindex, cidr);
+	ret = exchange_change(&x);
+	return ret == -EADDRNOTAVAIL ? 0 : ret;
+}
+
+static void route_begin(struct exchange *x, uint16_t type, uint16_t flags, unsigned int ifindex,
+			const struct cidr *cidr)
+{
+	struct rtmsg *info = exchange_begin(x, type, flags, sizeof(*info));
+
+	info->rtm_family = cidr->family;
+	info->rtm_dst_len = cidr->prefix;
+	info->rtm_table = RT_TABLE_MAIN;
+	info->rtm_protocol = NET_PROTOCOL;
+	info->rtm_scope = cidr->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	info->rtm_type = RTN_UNICAST;
+	mnl_attr_put(x->head, RTA_DST, family_bits(cidr->family) / 8, cidr->ip);
+	mnl_attr_put_u32(x->head, RTA_OIF, ifindex);
+}
+
+int net_route_add(unsigned int ifindex, const struct cidr *cidr, uint32_t metric)
+{
+	struct exchange x;
+	int ret;
+
+	route_begin(&x, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, ifindex, cidr);
+	mnl_attr_put_u32(x.head, RTA_PRIORITY, metric);
+	ret = exchange_change(&x);
+	return ret == -EEXIST ? 0 : ret;
+}
+
+int net_route_delete(unsigned int ifindex, const struct cidr *cidr, uint32_t metric)
+{
+	struct exchange x;
+	int ret;
+
+	route_begin(&x, RTM_DELROUTE, 0, ifindex, cidr);
+	mnl_attr_put_u32(x.head, RTA_PRIORITY, metric);
+	ret = exchange_change(&x);
+	return ret == -ESRCH ? 0 : ret;
+}
+
+static int route_message(const struct nlmsghdr *head, void *data)
+{
+	const struct rtmsg *info = mnl_nlmsg_get_payload(head);
+	uint8_t *type = data;
+
+	*type = info->rtm_type;
+	return MNL_CB_STOP;
+}
+
+int net_route_type(unsigned int ifindex, const struct cidr *to, uint8_t *type)
+{
+	struct rtmsg *info;
+	struct exchange x;
+
+	info = exchange_begin(&x, RTM_GETROUTE, 0, sizeof(*info));
+	info->rtm_family = to->family;
+	info->rtm_dst_len = family_bits(to->family);
+	mnl_attr_put(x.head, RTA_DST, info->rtm_dst_len / 8, to->ip);
+	mnl_attr_put_u32(x.head, RTA_OIF, ifindex);
+	*type = RTN_UNSPEC;
+	return exchange_run(&x, route_message, type);
+}
+
+int net_events_open(void)
+{
+	struct sockaddr_nl address = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return fd;
+}
+
+struct event_walk {
+	unsigned int ifindex;
+	void (*each)(enum net_event event, void *data);
+	void *data;
+};
+
+static int event_message(const struct nlmsghdr *head, void *data)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(head);
+	struct event_walk *walk = data;
+
+	switch (head->nlmsg_type) {
+	case RTM_NEWLINK:
+		if ((unsigned int)info->ifi_index == walk->ifindex)
+			walk->each(info->ifi_flags & IFF_UP ? NET_LINK_UP : NET_LINK_DOWN,
+				   walk->data);
+		break;
+	case RTM_DELLINK:
+		if ((unsigned int)info->ifi_index == walk->ifindex)
+			walk->each(NET_LINK_GONE, walk->data);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		walk->each(NET_ADDRESSES, walk->data);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+void net_events(int fd, unsigned int ifindex, void (*each)(enum net_event event, void *data),
+		void *data)
+{
+	struct event_walk walk = { .ifindex = ifindex, .each = each, .data = data };
+	struct sockaddr_nl from;
+	socklen_t from_len;
+	char buf[32768];
+	ssize_t len;
+
+	for (;;) {
+		from_len = sizeof(from);
+		len = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &from_len);
+		if (len < 0 && errno == ENOBUFS)
+			each(NET_LOST, data);
+		else if (len < 0)
+			return;
+		else if (!from.nl_pid) /* from the kernel, not from another program */
+			mnl_cb_run(buf, len, 0, 0, event_message, &walk);
+	}
+}

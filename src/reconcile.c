@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Leases and device are made to agree: what is leased is in its peer's allowed-ips, what has ended
+ * is not, and the administrator wins wherever he has decided otherwise.
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+enum {
+	RETRY_END_MS = 1000,
+	EXPIRE_SLICE = 1024,
+};
+
+/* How long the last address of a peer that is gone is remembered. */
+#define FORGET_MS (UINT64_C(30) * 24 * 3600 * 1000)
+
+/* --- orders --- */
+
+static struct batch *batch_for(struct batch **list, bool take)
+{
+	struct batch *batch = *list;
+
+	if (batch && batch->orders.head.count < DEVICE_BATCH)
+		return batch;
+	batch = malloc(sizeof(*batch));
+	if (!batch)
+		return NULL;
+	batch->take = take;
+	batch->orders = (struct server_orders){
+		.head.type = take ? SERVER_TAKE : SERVER_ALLOW,
+	};
+	batch->next = *list;
+	*list = batch;
+	return batch;
+}
+
+static bool order_add(struct server *server, bool take, uint32_t index, int v,
+		      enum server_reason reason, struct session *session)
+{
+	struct batch *batch = batch_for(take ? &server->take : &server->allow, take);
+	const struct lease *lease = &server->leases.list[index];
+	uint32_t at;
+
+	if (!batch)
+		return false;
+	at = batch->orders.head.count++;
+	batch->lease[at] = index;
+	batch->session[at] = session;
+	batch->reason[at] = reason;
+	memcpy(batch->changes[at].key, lease->key, KEY_LEN);
+	lease_ip(lease, v, &batch->changes[at].ip);
+	return true;
+}
+
+bool order_allow(struct server *server, uint32_t lease, int v, struct session *session)
+{
+	return order_add(server, false, lease, v, REASON_NONE, session);
+}
+
+static void list_send(struct server *server, struct batch **list)
+{
+	struct batch *batch;
+
+	while ((batch = *list)) {
+		uint32_t count = batch->orders.head.count;
+
+		*list = batch->next;
+		batch->orders.order = ++server->order;
+		/* Later than any reading, until it is done. */
+		for (uint32_t i = 0; i < count; ++i)
+			server->leases.list[batch->lease[i]].order =
+				server->book.reading_stamp + INT32_MAX;
+		server->taking += batch->take;
+		batch->next = server->batches;
+		server->batches = batch;
+		/* What can't be sent ends the engine: the monitor would not know of it. */
+		if (channel_send(&server->channel, &batch->orders.head,
+				 sizeof(batch->orders) + count * sizeof(*batch->changes), -1))
+			server->loop.stop = true;
+	}
+}
+
+void orders_send(struct server *server)
+{
+	list_send(server, &server->take);
+	list_send(server, &server->allow);
+}
+
+/* Whether the order still speaks of what the lease has now. */
+static bool order_stands(const struct server *server, const struct batch *batch, uint32_t i)
+{
+	const struct lease *lease = &server->leases.list[batch->lease[i]];
+	const struct cidr *ip = &batch->changes[i].ip;
+	struct cidr own;
+
+	return !memcmp(lease->key, batch->changes[i].key, KEY_LEN) &&
+	       lease_ip(lease, family_index(ip->family), &own) && !cidr_compare(&own, ip);
+}
+
+static void ended(struct server *server, uint32_t index, int v, enum server_reason reason)
+{
+	struct lease *lease = &server->leases.list[index];
+	struct server_log_item *item = server_log_lease(server, EVENT_ENDED, index);
+	struct cidr ip;
+
+	item->reason = reason;
+	item->ip[!v].family = 0;
+	++server->counters.ends;
+	lease_ip(lease, v, &ip);
+	leases_set_ending(&server->leases, index, v, false);
+	/* When it ended matters once nothing is held any more. */
+	leases_set(&server->leases, index, HOLDING_PAST, &ip);
+	if (!lease_holds(lease, FAMILIES))
+		lease->expires = now_ms();
+	store_lease(server, index);
+}
+
+static void allow_done(struct server *server, const struct batch *batch, uint32_t i, int error)
+{
+	struct session *session = batch->session[i];
+	uint32_t index = batch->lease[i];
+
+	if (!error && order_stands(server, batch, i))
+		server->leases.list[index].flags |= LEASE_IN_DEVICE
+						    << family_index(batch->changes[i].ip.family);
+	if (!session)
+		return;
+	--session->orders;
+	session->failed |= error != 0;
+	grant_finish(session, index);
+}
+
+static void take_done(struct server *server, const struct batch *batch, uint32_t i, int error)
+{
+	int v = family_index(batch->changes[i].ip.family);
+	uint32_t index = batch->lease[i];
+
+	if (!order_stands(server, batch, i) ||
+	    !(server->leases.list[index].flags & LEASE_ENDING << v))
+		return;
+	if (!error) {
+		ended(server, index, v, batch->reason[i]);
+		return;
+	}
+	/* It is tried again in a while; until then it is held. */
+	leases_set_ending(&server->leases, index, v, false);
+	leases_expire_at(&server->leases, index, now_ms() + RETRY_END_MS);
+}
+
+void orders_done(struct server *server, const struct server_done *done)
+{
+	struct batch **at = &server->batches, *batch;
+	int error = 0;
+
+	while (*at && (*at)->orders.order != done->order)
+		at = &(*at)->next;
+	batch = *at;
+	if (!batch || batch->orders.head.count != done->head.count)
+		return;
+	*at = batch->next;
+	server->taking -= batch->take;
+	for (uint32_t i = 0; i < done->head.count; ++i) {
+		server->leases.list[batch->lease[i]].order = done->stamp;
+		if (done->errors[i])
+			error = done->errors[i];
+		if (batch->take)
+			take_done(server, batch, i, done->errors[i]);
+		else
+			allow_done(server, batch, i, done->errors[i]);
+	}
+	if (error)
+		server_log(server, EVENT_DEVICE)->error = error;
+	free(batch);
+	grant_wake(server);
+}
+
+/* --- ends --- */
+
+void lease_end(struct server *server, uint32_t index, int v, enum server_reason reason)
+{
+	struct lease *lease = &server->leases.list[index];
+
+	if (!lease_holds(lease, v) || lease->flags & LEASE_ENDING << v)
+		return;
+	leases_set_ending(&server->leases, index, v, true);
+	/* What is the administrator's stays; what has no peer any more is nowhere. */
+	if (lease->holding[v] == HOLDING_RESERVED || reason == REASON_PEER_GONE)
+		ended(server, index, v, reason);
+	else if (!order_add(server, true, index, v, reason, NULL))
+		leases_set_ending(&server->leases, index, v, false);
+}
+
+uint64_t leases_turn(struct server *server, uint64_t now)
+{
+	uint32_t index, next;
+	const struct lease *lease;
+
+	for (int i = 0; i < EXPIRE_SLICE && server->taking < BATCHES; ++i) {
+		index = leases_next(&server->leases);
+		if (index == LEASE_NONE)
+			return NEVER;
+		lease = &server->leases.list[index];
+		if (lease->expires > now)
+			return lease->expires;
+		for (int v = V4; v < FAMILIES; ++v)
+			lease_end(server, index, v, REASON_EXPIRED);
+		next = leases_next(&server->leases);
+		/* Without memory for an order it would come up again at once. */
+		if (next == index)
+			leases_expire_at(&server->leases, index, now + RETRY_END_MS);
+	}
+	return server->taking < BATCHES ? 0 : NEVER;
+}
+
+/* --- comparing --- */
+
+/* A peer that is on the device no more: when two readings have missed it. */
+static void reconcile_absent(struct server *server, uint32_t index, uint64_t now)
+{
+	struct lease *lease = &server->leases.list[index];
+	struct journal_lease record = { .at = now };
+
+	if (!lease_holds(lease, FAMILIES)) {
+		if (lease->expires + FORGET_MS > now)
+			return;
+		memcpy(record.key, lease->key, KEY_LEN);
+		store_record(server, &record);
+		/* The second makes the index unused. */
+		if (lease->holding[V4] && lease->holding[V6])
+			leases_forget(&server->leases, index, V4);
+		leases_forget(&server->leases, index, lease->holding[V6] ? V6 : V4);
+		return;
+	}
+	if (!server->sweep_marks)
+		return;
+	if (!(lease->flags & LEASE_ABSENT)) {
+		lease->flags |= LEASE_ABSENT;
+		server->absent_seen = true;
+		return;
+	}
+	lease_end(server, index, V4, REASON_PEER_GONE);
+	lease_end(server, index, V6, REASON_PEER_GONE);
+}
+
+static void put_back_address(struct server *server, uint32_t index, int v)
+{
+	struct server_log_item *item;
+
+	if (!order_allow(server, index, v, NULL))
+		return;
+	item = server_log_lease(server, EVENT_PUT_BACK, index);
+	item->ip[!v].family = 0;
+}
+
+void reconcile_lease(struct server *server, uint32_t index, bool put_back, uint64_t now)
+{
+	struct lease *lease = &server->leases.list[index];
+	uint32_t peer = reading_peer(&server->reading, lease->key);
+	struct cidr ip;
+
+	if (peer == DEVICE_NOBODY) {
+		if (put_back)
+			reconcile_absent(server, index, now);
+		return;
+	}
+	lease->flags &= ~LEASE_ABSENT;
+	/* What we have changed since is not in the reading. */
+	if (order_is_later(&server->book, lease->order))
+		return;
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (!lease_holds(lease, v) || lease->flags & LEASE_ENDING << v)
+			continue;
+		lease_ip(lease, v, &ip);
+		if (foreign_holder(&server->book, peer, &ip)) {
+			lease_end(server, index, v, REASON_TAKEN);
+		} else if (reading_has(&server->reading, peer, &ip)) {
+			lease->flags |= LEASE_IN_DEVICE << v;
+		} else {
+			lease->flags &= ~(LEASE_IN_DEVICE << v);
+			if (put_back && lease->expires > now)
+				put_back_address(server, index, v);
+		}
+	}
+}
+
+/*
+ * On a device that the journal does not know, all that stands is the administrator's, also where
+ * it is just what was leased to the same peer.
+ */
+static void adopt_device(struct server *server)
+{
+	const struct reading *reading = &server->reading;
+	struct lease *lease;
+	uint32_t index;
+
+	if (!server->same_place) {
+		for (uint32_t i = 0; i < reading->head->ips; ++i) {
+			const struct device_ip *ip = &reading->ips[i];
+
+			if (ip->peer == DEVICE_SELF || !cidr_is_host(&ip->cidr))
+				continue;
+			index = leases_owner(&server->leases, &ip->cidr);
+			if (index == LEASE_NONE)
+				continue;
+			lease = &server->leases.list[index];
+			if (lease_holds(lease, family_index(ip->cidr.family)) &&
+			    !memcmp(lease->key, reading->peers[ip->peer].key, KEY_LEN)) {
+				leases_set(&server->leases, index, HOLDING_RESERVED, &ip->cidr);
+				store_lease(server, index);
+			}
+		}
+		/* Without this record it is done again after the next start: that errs his way. */
+		store_place(server);
+		server->same_place = true;
+	}
+}
+
+void reconcile_reading(struct server *server, const struct server_reading *message, int fd)
+{
+	struct reading reading = { 0 };
+
+	if (fd < 0 || reading_map(&reading, fd)) {
+		server->reading_wanted = now_ms() + RETRY_END_MS;
+		return;
+	}
+	reading_unmap(&server->reading);
+	server->reading = reading;
+	server->book.reading_stamp = message->stamp;
+	server->reading_began = message->began;
+	server->reading_cost = message->cost;
+	if (server->reading_wanted == NEVER)
+		server->reading_wanted = message->began + READING_MS;
+	++server->counters.readings;
+	leases_reserve(&server->leases, reading.head->peers);
+	adopt_device(server);
+	server->sweep = 0;
+	server->sweep_marks = !server->marked || message->began >= server->marked + ABSENT_MS;
+	server->absent_seen = false;
+	grant_wake(server);
+}
+
+uint64_t reconcile_turn(struct server *server, uint64_t now)
+{
+	uint64_t again;
+
+	if (server->sweep == LEASE_NONE)
+		return NEVER;
+	for (int i = 0; i < SWEEP_SLICE && server->sweep < server->leases.count; ++i) {
+		const struct lease *lease = &server->leases.list[server->sweep];
+
+		if (lease->holding[V4] || lease->holding[V6])
+			reconcile_lease(server, server->sweep, true, now);
+		++server->sweep;
+	}
+	if (server->sweep < server->leases.count)
+		return 0;
+	server->sweep = LEASE_NONE;
+	if (!server->sweep_marks)
+		return NEVER;
+	server->marked = server->reading_began;
+	again = server->marked + ABSENT_MS;
+	/* Who was missed for the first time is looked for again, soon. */
+	if (server->absent_seen && server->reading_wanted > again)
+		server->reading_wanted = again;
+	return NEVER;
+}

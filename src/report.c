@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/* What happened, in words. Numbers outside their enum are said to be so, and nothing else. */
+
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "containers.h"
+#include "encoding.h"
+#include "log.h"
+#include "report.h"
+
+static const char *const reasons[REASON_TYPES] = {
+	[REASON_NONE] = "",
+	[REASON_EXPIRED] = "expired",
+	[REASON_RELEASED] = "released",
+	[REASON_GIVEN_UP] = "given up for another",
+	[REASON_PEER_GONE] = "the peer was removed from the interface",
+	[REASON_TAKEN] = "the administrator gave it to another peer",
+	[REASON_FAILED] = "it could not be made good",
+	[REASON_INVALID] = "invalid request",
+	[REASON_UNSUPPORTED] = "unsupported command or version",
+	[REASON_UNAVAILABLE] = "no address to be had: the pools are used up, the address that it "
+			       "asked for is not free, or there is no pool of that family",
+	[REASON_LATER] = "can't be done now, told to try again",
+	[REASON_STRANGER] = "this link-local is in no peer's allowed-ips: add it, as /128",
+	[REASON_PORT] = "its source port is not below 1024",
+	[REASON_TOO_MANY] = "two connections of this peer are open",
+	[REASON_JOURNAL_DAMAGED] = "damaged",
+	[REASON_JOURNAL_FOREIGN] = "of another interface",
+	[REASON_MEMORY] = "out of memory",
+};
+
+static const char *addresses(const struct server_log_item *item, char *buf, size_t size)
+{
+	char ip[CIDR_STRLEN];
+	size_t len = 0;
+
+	*buf = '\0';
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (item->ip[v].family == family_of(v) && cidr_is_host(&item->ip[v]))
+			len += snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+					cidr_format(ip, &item->ip[v]));
+	}
+	return buf;
+}
+
+static const char *who(const struct server_log_item *item, char *buf, size_t size)
+{
+	char key[WG_KEY_LEN_BASE64] = "", from[CIDR_STRLEN] = "";
+
+	if (item->has_key)
+		key_to_base64(key, item->key);
+	if (item->from.family == family_of(V6))
+		cidr_format_ip(from, &item->from);
+	snprintf(buf, size, "%s%s%s%s%s", item->has_key ? "peer " : "", key,
+		 item->has_key && *from ? " at " : "", from,
+		 item->has_key || *from ? ": " : "");
+	return buf;
+}
+
+static void fatal(const struct server_log_item *item, const char *interface)
+{
+	switch (item->reason) {
+	case REASON_JOURNAL_DAMAGED:
+		log_failure("line %u of %s/%s.leases is damaged, and so nothing was changed: mend "
+			    "or remove that line (its checksum is the last word), or restore the "
+			    "file", item->number, STATEDIR, interface);
+		break;
+	case REASON_JOURNAL_FOREIGN:
+		log_failure("%s/%s.leases holds the leases of another interface: move it away",
+			    STATEDIR, interface);
+		break;
+	default:
+		log_failure("out of memory");
+	}
+}
+
+static void line(const struct server_log_item *item)
+{
+	const char *reason = item->reason < REASON_TYPES ? reasons[item->reason] : "?";
+	char ips[2 * CIDR_STRLEN + 2], peer[160];
+
+	addresses(item, ips, sizeof(ips));
+	who(item, peer, sizeof(peer));
+	switch (item->event) {
+	case EVENT_STARTED:
+		log_line(LOG_INFO, "%u leases, and %u peers whose last address is remembered",
+			 item->number, item->number2);
+		break;
+	case EVENT_GRANTED:
+		log_line(LOG_INFO, "%sleased %s for %u s", peer, ips, item->lease_time);
+		break;
+	case EVENT_CHANGED:
+		log_line(LOG_INFO, "%snow has %s leased for %u s", peer, ips, item->lease_time);
+		break;
+	case EVENT_ENDED:
+		log_line(LOG_INFO, "%slease of %s ended: %s", peer, ips, reason);
+		break;
+	case EVENT_PUT_BACK:
+		log_line(LOG_NOTICE, "%s%s is leased to it but was in no allowed-ips: put back",
+			 peer, ips);
+		break;
+	case EVENT_REFUSED:
+		log_line(LOG_NOTICE, "%srefused: %s", peer, reason);
+		break;
+	case EVENT_SUPPRESSED:
+		log_line(LOG_NOTICE, "%u more lines were not logged", item->number);
+		break;
+	case EVENT_JOURNAL:
+		log_line(LOG_ERR, "cannot write the journal: %s", strerror(item->error));
+		break;
+	case EVENT_JOURNAL_NEW:
+		log_line(LOG_INFO, "the journal was written anew: %u records", item->number);
+		break;
+	case EVENT_JOURNAL_CUT:
+		log_line(LOG_WARNING, "the journal ended in %u damaged lines, of a write that was "
+			 "cut short: left out", item->number);
+		break;
+	case EVENT_DEVICE:
+		log_line(LOG_ERR, "cannot change the device: %s", strerror(item->error));
+		break;
+	default:
+		log_line(LOG_ERR, "the engine reported an event that does not exist");
+	}
+}
+
+bool report(const struct server_log *log, const char *interface)
+{
+	bool serves = true;
+
+	for (uint32_t i = 0; i < log->head.count; ++i) {
+		if (log->items[i].event == EVENT_FATAL) {
+			fatal(&log->items[i], interface);
+			serves = false;
+		} else {
+			line(&log->items[i]);
+		}
+	}
+	return serves;
+}

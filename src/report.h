@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Lines for people from what the server's engine reports, which is checked before it is used. */
+
+#ifndef REPORT_H
+#define REPORT_H
+
+#include <stdbool.h>
+
+#include "server.h"
+
+/* Writes a line for each item. Returns false if one of them says that the engine can't serve. */
+bool report(const struct server_log *log, const char *interface);
+
+#endif

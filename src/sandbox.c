@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/* Users, capabilities, root directory, and the spawner of engines. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "log.h"
+#include "sandbox.h"
+
+/* What goes between monitor and spawner, in the frame of channel.h. */
+enum { SPAWN = 1, ENDED, SPAWNER_TYPES };
+
+struct spawner_message {
+	struct message head;
+	int32_t wait_status;
+};
+
+static const struct message_rule spawner_rules[SPAWNER_TYPES] = {
+	[SPAWN] = { sizeof(struct spawner_message), 0, 0, true },
+	[ENDED] = { sizeof(struct spawner_message), 0, 0, false },
+};
+
+static void close_from(int first)
+{
+	if (!syscall(SYS_close_range, first, ~0U, 0U))
+		return;
+	for (int fd = first; fd < sysconf(_SC_OPEN_MAX); ++fd) /* before Linux 5.9 */
+		close(fd);
+}
+
+void sandbox_close_inherited(void)
+{
+	close_from(STDERR_FILENO + 1);
+}
+
+/* Goes before all else that is given up: afterwards the right to narrow the set is gone. */
+static int bounding_set(uint64_t keep)
+{
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
+		/* What a supervisor has taken away already needs no right to be dropped. */
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int capabilities_set(uint64_t keep)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {
+		{ .effective = keep, .permitted = keep },
+		{ .effective = keep >> 32, .permitted = keep >> 32 },
+	};
+
+	if (syscall(SYS_capset, &head, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int sandbox_keep(uint64_t capabilities)
+{
+	int ret = bounding_set(capabilities);
+
+	return ret ? ret : capabilities_set(capabilities);
+}
+
+/* The directory is root's and nobody else can write to it: nothing can ever appear in it. */
+static int empty_dir_make(const char *path)
+{
+	struct stat st;
+
+	if (mkdir(path, 0555) < 0 && errno != EEXIST)
+		return -errno;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode) || st.st_uid || (st.st_mode & 0022))
+		return -ENOTDIR;
+	return 0;
+}
+
+static int confine(const char *empty_dir, uid_t uid, gid_t gid)
+{
+	const struct rlimit none = { 0, 0 };
+	int ret;
+
+	/* A session of its own: a Ctrl-C on the terminal is for the monitor, which ends us in order. */
+	setsid();
+	ret = bounding_set(0);
+	if (ret)
+		return ret;
+	if (chroot(empty_dir) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0 ||
+	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return -errno;
+	ret = capabilities_set(0);
+	if (ret)
+		return ret;
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	if (!setuid(0)) /* nothing above may have failed silently */
+		return -EPERM;
+	return 0;
+}
+
+/* Waits until the engine ends; kills it when the monitor goes away first. */
+static int engine_wait(int fd, pid_t engine)
+{
+	struct pollfd polled[2] = { { .fd = fd }, { .events = POLLIN } };
+	int status;
+
+	polled[1].fd = syscall(SYS_pidfd_open, engine, 0);
+	while (polled[1].fd >= 0 && !(polled[1].revents & POLLIN)) {
+		if (poll(polled, 2, -1) > 0 && polled[0].revents) {
+			kill(engine, SIGKILL);
+			break;
+		}
+	}
+	close(polled[1].fd);
+	while (waitpid(engine, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static void spawner_run(int fd, int (*engine)(int fd))
+{
+	struct spawner_message ended = { .head.type = ENDED };
+	union message_buffer buffer;
+	struct channel channel;
+	int engine_fd;
+	pid_t pid;
+
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	channel_open(&channel, fd, spawner_rules, SPAWNER_TYPES);
+	while (channel_receive(&channel, &buffer, &engine_fd) > 0) {
+		if (engine_fd < 0)
+			break;
+		pid = fork();
+		if (!pid) {
+			close(fd);
+			/* An engine must not outlive a spawner that was killed. */
+			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+			_exit(engine(engine_fd));
+		}
+		close(engine_fd);
+		ended.wait_status = pid > 0 ? engine_wait(fd, pid) : -1;
+		if (channel_send(&channel, &ended.head, sizeof(ended), -1))
+			break;
+	}
+	_exit(0);
+}
+
+/*
+ * Leaves the process nothing open but this one descriptor, whose new number it returns: standard
+ * error, too, is somebody's pipe, who waits for its end.
+ */
+static int keep_alone(int fd, int null)
+{
+	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; ++i)
+		dup2(null, i);
+	dup2(kept, STDERR_FILENO + 1);
+	close_from(STDERR_FILENO + 2);
+	return STDERR_FILENO + 1;
+}
+
+int spawner_start(const char *empty_dir, int (*engine)(int fd), bool *fallback_user)
+{
+	const struct passwd *user = getpwnam(SANDBOX_USER);
+	int ret, fds[2], null;
+	pid_t pid;
+
+	*fallback_user = !user;
+	if (!user)
+		user = getpwnam("nobody");
+	if (!user || !user->pw_uid) {
+		log_failure("neither user " SANDBOX_USER " nor user nobody exists: create one");
+		return -ENOENT;
+	}
+	ret = empty_dir_make(empty_dir);
+	if (ret) {
+		log_failure("%s must be an empty directory that only root can write to: %s",
+			    empty_dir, strerror(-ret));
+		return ret;
+	}
+	if (!channel_pair(fds) || (pid = fork()) < 0) {
+		ret = -errno;
+		log_failure("cannot start a process: %s", strerror(-ret));
+		return ret;
+	}
+	if (!pid) {
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		ret = null < 0 ? -errno : confine(empty_dir, user->pw_uid, user->pw_gid);
+		if (!ret)
+			spawner_run(keep_alone(fds[1], null), engine);
+		log_failure("cannot confine a process: %s", strerror(-ret));
+		_exit(1);
+	}
+	close(fds[1]);
+	return fds[0];
+}
+
+int spawner_spawn(int spawner, int channel_fd)
+{
+	struct spawner_message message = { .head.type = SPAWN };
+	struct channel channel;
+
+	channel_open(&channel, spawner, spawner_rules, SPAWNER_TYPES);
+	return channel_send(&channel, &message.head, sizeof(message), channel_fd);
+}
+
+bool spawner_status(int spawner, int *wait_status, bool *gone)
+{
+	union message_buffer buffer;
+	struct channel channel;
+	int ret, fd;
+
+	channel_open(&channel, spawner, spawner_rules, SPAWNER_TYPES);
+	ret = channel_receive(&channel, &buffer, &fd);
+	if (fd >= 0)
+		close(fd);
+	*gone = ret <= 0 && ret != -EAGAIN;
+	if (ret <= 0)
+		return false;
+	*wait_status = ((struct spawner_message *)&buffer)->wait_status;
+	return true;
+}

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The monitor of the server (server.c says what the processes are), while it runs: it hands out
+ * sockets and files, has the device read, and carries out what guard.c allows.
+ */
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "daemon.h"
+#include "log.h"
+#include "net.h"
+#include "report.h"
+#include "sandbox.h"
+#include "server-setup.h"
+#include "supervisor.h"
+
+enum {
+	STOP_MS = 3000, /* for the engine to end in order */
+	FAILED_READ_MS = 1000, /* before a reading that failed is tried again */
+	QUICK_MS = 20, /* a device that is read as quickly is read again for each order to take */
+	FRESH_MS = 1000, /* else a reading does for so long */
+	TAKES_TURN = 4, /* batches to take back, in one turn of the loop */
+};
+
+/* An order to take addresses back, which waits for a reading. */
+struct take {
+	struct take *next;
+	uint64_t came; /* ms */
+	struct server_orders orders; /* must be the last: changes follow */
+	struct device_change changes[DEVICE_BATCH];
+};
+
+struct monitor {
+	struct server_setup setup;
+	struct loop loop;
+	struct supervisor supervisor;
+	struct watch signals, events, parent;
+	struct guard guard;
+	uint32_t stamp; /* counts what was done to the device */
+	int exit_status;
+	uint64_t stop_at; /* NEVER */
+
+	/* the reading that there is, and the one under way */
+	int reading_fd, child_fd;
+	struct server_reading reading; /* as told to the engine */
+	pid_t child; /* 0: none under way */
+	uint64_t child_began, read_at; /* ms; read_at: one is to begin, NEVER */
+	uint64_t adopted;
+	uint32_t child_stamp;
+
+	struct take *takes, **takes_end;
+};
+
+static struct monitor monitor = { .stop_at = NEVER, .read_at = NEVER };
+
+/* --- to the engine --- */
+
+static void tell(enum server_message type, int fd)
+{
+	const struct server_plain message = { .head.type = type };
+
+	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
+}
+
+static void tell_journal(enum server_message type, int fd, int error)
+{
+	const struct server_journal message = { .head.type = type, .error = error };
+
+	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
+}
+
+static void tell_reading(void)
+{
+	supervisor_send(&monitor.supervisor, &monitor.reading.head, sizeof(monitor.reading),
+			monitor.reading_fd);
+}
+
+static void engine_up(struct supervisor *supervisor)
+{
+	struct {
+		struct server_start start;
+		struct cidr pools[POOLS];
+	} message = { .start = monitor.setup.start };
+
+	message.start.head.type = SERVER_START;
+	message.start.head.count = monitor.guard.pools.count;
+	for (uint32_t i = 0; i < monitor.guard.pools.count; ++i)
+		message.pools[i] = monitor.guard.pools.list[i].net;
+	supervisor_send(supervisor, &message.start.head,
+			sizeof(message.start) + message.start.head.count * sizeof(struct cidr), -1);
+	tell(SERVER_LISTEN, monitor.setup.listen_fd);
+	tell(SERVER_CONTROL, monitor.setup.control_fd);
+	tell_journal(SERVER_JOURNAL, monitor.setup.journal_fd, 0);
+	tell_reading();
+	/* What the last engine may have left undone shows in a new reading. */
+	monitor.read_at = 0;
+}
+
+static void takes_drop(void)
+{
+	struct take *take;
+
+	while ((take = monitor.takes)) {
+		monitor.takes = take->next;
+		free(take);
+	}
+	monitor.takes_end = &monitor.takes;
+}
+
+static void engine_down(struct supervisor *supervisor)
+{
+	(void)supervisor;
+	takes_drop();
+	server_setup_drop_fresh(&monitor.setup);
+}
+
+static void stop(int exit_status)
+{
+	if (monitor.stop_at != NEVER)
+		return;
+	monitor.exit_status = exit_status;
+	monitor.stop_at = now_ms() + STOP_MS;
+	supervisor_drain(&monitor.supervisor);
+	if (supervisor_running(&monitor.supervisor))
+		tell(SERVER_STOP, -1);
+	else
+		monitor.loop.stop = true;
+}
+
+/* --- readings --- */
+
+static void read_now(uint64_t now)
+{
+	pid_t child = device_read(monitor.setup.start.interface, &monitor.child_fd);
+
+	monitor.read_at = NEVER;
+	if (child < 0) {
+		log_line(LOG_ERR, "cannot read the device: %s", strerror(-child));
+		monitor.read_at = now + FAILED_READ_MS;
+		return;
+	}
+	monitor.child = child;
+	monitor.child_began = now;
+	monitor.child_stamp = monitor.stamp;
+}
+
+static void reading_came(uint64_t now)
+{
+	struct reading reading = { 0 };
+	int ret = reading_map(&reading, monitor.child_fd);
+
+	if (ret) {
+		log_line(LOG_ERR, "cannot use the reading of the device: %s", strerror(-ret));
+		close(monitor.child_fd);
+		monitor.read_at = now + FAILED_READ_MS;
+		return;
+	}
+	guard_adopt(&monitor.guard, &reading, monitor.child_stamp);
+	close(monitor.reading_fd);
+	monitor.reading_fd = monitor.child_fd;
+	monitor.adopted = now;
+	monitor.reading.stamp = monitor.child_stamp;
+	monitor.reading.began = monitor.child_began;
+	monitor.reading.cost = now - monitor.child_began;
+	tell_reading();
+}
+
+static void child_ended(int status)
+{
+	uint64_t now = now_ms();
+	int error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+
+	monitor.child = 0;
+	if (!status) {
+		reading_came(now);
+		return;
+	}
+	close(monitor.child_fd);
+	/* That the interface is gone, the kernel will tell. */
+	if (error != ENODEV && error != EPROTONOSUPPORT)
+		log_line(LOG_ERR, "cannot read the device: %s", strerror(error));
+	monitor.read_at = now + FAILED_READ_MS;
+}
+
+/* A reading that begins from now on, but not so that we do nothing else. */
+static void read_soon(uint64_t now, uint64_t pause)
+{
+	uint64_t at = monitor.adopted + pause;
+
+	if (at < now)
+		at = now;
+	if (at < monitor.read_at)
+		monitor.read_at = at;
+}
+
+/* --- orders --- */
+
+static void done(const struct server_orders *orders, const uint8_t *errors)
+{
+	struct {
+		struct server_done done;
+		uint8_t errors[DEVICE_BATCH];
+	} message = {
+		.done = {
+			.head = { .type = SERVER_DONE, .count = orders->head.count },
+			.order = orders->order,
+			.stamp = monitor.stamp,
+		},
+	};
+
+	memcpy(message.errors, errors, orders->head.count);
+	supervisor_send(&monitor.supervisor, &message.done.head,
+			sizeof(message.done) + orders->head.count, -1);
+}
+
+/*
+ * Does what has no error yet, by do_it(); if the device refuses the whole, one by one, so that a
+ * bad one does not fail the others.
+ */
+static void carry_out(const struct server_orders *orders, uint8_t *errors, bool taken,
+		      int (*do_it)(const char *, const struct device_change *, size_t))
+{
+	const char *name = monitor.setup.start.interface;
+	struct device_change good[DEVICE_BATCH];
+	size_t count = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < orders->head.count; ++i) {
+		if (!errors[i])
+			good[count++] = orders->changes[i];
+	}
+	ret = do_it(name, good, count);
+	monitor.stamp += monitor.stamp == UINT32_MAX ? 2 : 1;
+	for (uint32_t i = 0; i < orders->head.count; ++i) {
+		if (errors[i])
+			continue;
+		if (ret)
+			errors[i] = -do_it(name, &orders->changes[i], 1);
+		if (!errors[i] &&
+		    !guard_note(&monitor.guard, &orders->changes[i], taken, monitor.stamp))
+			errors[i] = ENOMEM;
+	}
+}
+
+static void log_forbidden(const struct device_change *change, const char *what, int error)
+{
+	char ip[CIDR_STRLEN];
+
+	log_line(LOG_ERR, "refused the engine's order to %s %s: %s", what,
+		 cidr_format(ip, &change->ip), strerror(error));
+}
+
+static void order_allow(const struct server_orders *orders)
+{
+	uint8_t errors[DEVICE_BATCH];
+
+	for (uint32_t i = 0; i < orders->head.count; ++i) {
+		errors[i] = guard_allow(&monitor.guard, &orders->changes[i]);
+		if (errors[i])
+			log_forbidden(&orders->changes[i], "allow", errors[i]);
+	}
+	carry_out(orders, errors, false, device_allow);
+	done(orders, errors);
+}
+
+static void order_take(const struct server_orders *orders)
+{
+	struct take *take = malloc(sizeof(*take));
+	uint8_t errors[DEVICE_BATCH];
+
+	if (!take) {
+		memset(errors, ENOMEM, sizeof(errors));
+		done(orders, errors);
+		return;
+	}
+	take->next = NULL;
+	take->came = now_ms();
+	memcpy(&take->orders, orders,
+	       sizeof(*orders) + orders->head.count * sizeof(*orders->changes));
+	*monitor.takes_end = take;
+	monitor.takes_end = &take->next;
+}
+
+static void take_now(const struct server_orders *orders)
+{
+	uint8_t errors[DEVICE_BATCH];
+
+	for (uint32_t i = 0; i < orders->head.count; ++i) {
+		errors[i] = guard_take(&monitor.guard, &orders->changes[i]);
+		if (errors[i] && errors[i] != EALREADY)
+			log_forbidden(&orders->changes[i], "take back", errors[i]);
+	}
+	carry_out(orders, errors, true, device_take);
+	for (uint32_t i = 0; i < orders->head.count; ++i)
+		errors[i] = errors[i] == EALREADY ? 0 : errors[i];
+	done(orders, errors);
+}
+
+/*
+ * Taking hits whoever holds the address: so it is done on what the device says now. Where reading
+ * takes long, that is a reading of this second.
+ */
+static uint64_t takes_turn(uint64_t now)
+{
+	struct take *take;
+
+	for (int i = 0; (take = monitor.takes); ++i) {
+		bool quick = monitor.reading.cost <= QUICK_MS;
+
+		if (quick ? monitor.reading.began < take->came : monitor.adopted + FRESH_MS < now) {
+			read_soon(now, 0);
+			return NEVER;
+		}
+		if (i == TAKES_TURN)
+			return 0;
+		monitor.takes = take->next;
+		if (!monitor.takes)
+			monitor.takes_end = &monitor.takes;
+		take_now(&take->orders);
+		free(take);
+	}
+	return NEVER;
+}
+
+static void engine_message(struct supervisor *supervisor, const union message_buffer *buffer,
+			   size_t len, int fd)
+{
+	const void *message = buffer;
+	int ret;
+
+	(void)supervisor;
+	(void)len;
+	(void)fd;
+	switch (buffer->head.type) {
+	case SERVER_READY:
+		if (daemon_parent() >= 0)
+			loop_remove(&monitor.loop, &monitor.parent);
+		daemon_ready();
+		break;
+	case SERVER_READ:
+		read_soon(now_ms(), monitor.reading.cost);
+		break;
+	case SERVER_ALLOW:
+		order_allow(message);
+		break;
+	case SERVER_TAKE:
+		order_take(message);
+		break;
+	case SERVER_NEW_JOURNAL:
+		ret = server_setup_new_journal(&monitor.setup);
+		tell_journal(SERVER_JOURNAL, ret < 0 ? -1 : ret, ret < 0 ? -ret : 0);
+		break;
+	case SERVER_RENAME:
+		ret = server_setup_rename_journal(&monitor.setup);
+		tell_journal(SERVER_RENAMED, -1, -ret);
+		break;
+	case SERVER_LOG:
+		if (!report(message, monitor.setup.start.interface)) {
+			stop(1);
+			monitor.loop.stop = true;
+		}
+		break;
+	case SERVER_STOPPED:
+		if (monitor.stop_at != NEVER)
+			monitor.loop.stop = true;
+		break;
+	}
+}
+
+/* --- the world --- */
+
+static void event(enum net_event event, void *data)
+{
+	struct net_link link;
+
+	(void)data;
+	switch (event) {
+	case NET_LOST:
+		if (!net_link_get(monitor.setup.start.interface, &link) &&
+		    link.ifindex == monitor.setup.start.ifindex)
+			break;
+		/* fall through */
+	case NET_LINK_GONE:
+		log_line(LOG_INFO, "the interface is gone");
+		stop(0);
+		return;
+	case NET_LINK_UP:
+		server_setup_address(&monitor.setup);
+		break;
+	case NET_LINK_DOWN:
+		return;
+	case NET_ADDRESSES:
+		break;
+	}
+	/* Addresses of our own are never leased; but they must not keep us busy. */
+	read_soon(now_ms(), 20 * (uint64_t)monitor.reading.cost + FRESH_MS);
+}
+
+static void events_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	net_events(watch->fd, monitor.setup.start.ifindex, event, NULL);
+}
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+	struct signalfd_siginfo info;
+	pid_t child;
+	int status;
+
+	(void)events;
+	while (read(watch->fd, &info, sizeof(info)) > 0) {
+		if (info.ssi_signo != SIGCHLD)
+			stop(0);
+	}
+	while ((child = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (child == monitor.child)
+			child_ended(status);
+	}
+}
+
+static void parent_gone(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	loop_remove(&monitor.loop, watch);
+	stop(1);
+}
+
+static uint64_t turn(void *data)
+{
+	uint64_t now = now_ms(), at = NEVER, next;
+
+	(void)data;
+	if (monitor.stop_at <= now || monitor.supervisor.lost) {
+		monitor.exit_status |= monitor.supervisor.lost;
+		monitor.loop.stop = true;
+		return NEVER;
+	}
+	at = monitor.stop_at;
+	next = supervisor_turn(&monitor.supervisor, now);
+	at = next < at ? next : at;
+	next = takes_turn(now);
+	at = next < at ? next : at;
+	if (!monitor.child && monitor.read_at <= now)
+		read_now(now);
+	if (!monitor.child && monitor.read_at < at)
+		at = monitor.read_at;
+	return at;
+}
+
+static bool watch(struct watch *watch, int fd, void (*ready)(struct watch *, uint32_t))
+{
+	*watch = (struct watch){ .fd = fd, .ready = ready };
+	return fd >= 0 && loop_add(&monitor.loop, watch, EPOLLIN);
+}
+
+static bool open_all(int spawner)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
+	static const struct supervisor_calls calls = { engine_up, engine_message, engine_down };
+
+	monitor.supervisor = (struct supervisor){
+		.loop = &monitor.loop,
+		.calls = &calls,
+		.rules = server_monitor_rules,
+		.types = SERVER_TYPES,
+	};
+	return loop_open(&monitor.loop) &&
+	       watch(&monitor.signals,
+		     loop_signals(signals, sizeof(signals) / sizeof(signals[0])), signals_ready) &&
+	       watch(&monitor.events, net_events_open(), events_ready) &&
+	       (daemon_parent() < 0 || watch(&monitor.parent, daemon_parent(), parent_gone)) &&
+	       supervisor_open(&monitor.supervisor, spawner);
+}
+
+int server_monitor(const struct server_setup *setup)
+{
+	const uint64_t capabilities = UINT64_C(1) << CAP_NET_ADMIN;
+	bool nobody;
+	int spawner, ret;
+
+	monitor.setup = *setup;
+	monitor.guard.pools = setup->pools;
+	memcpy(monitor.guard.secret, setup->start.secret, sizeof(monitor.guard.secret));
+	monitor.reading_fd = setup->reading_fd;
+	monitor.reading = (struct server_reading){
+		.head.type = SERVER_READING,
+		.began = setup->reading_began,
+		.cost = setup->reading_cost,
+	};
+	monitor.guard.reading = setup->reading;
+	monitor.adopted = now_ms();
+	monitor.takes_end = &monitor.takes;
+
+	spawner = spawner_start(CONTROL_DIR "/empty", server_engine, &nobody);
+	if (spawner < 0)
+		return 1;
+	if (nobody)
+		log_line(LOG_NOTICE, "there is no user " SANDBOX_USER ": the engine runs as nobody");
+	ret = guard_retired(&monitor.guard, setup->journal_fd);
+	if (ret == -ENOMEM)
+		return log_failure("out of memory");
+	if (!open_all(spawner))
+		return log_failure("cannot start: %s", strerror(errno));
+	ret = sandbox_keep(capabilities);
+	if (ret)
+		return log_failure("cannot give up privileges: %s", strerror(-ret));
+	loop_run(&monitor.loop, turn, NULL);
+	supervisor_close(&monitor.supervisor);
+	return monitor.exit_status;
+}

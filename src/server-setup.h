@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the server is started with: the command line, the interface as it is, and the sockets and
+ * files that need root to be opened.
+ */
+
+#ifndef SERVER_SETUP_H
+#define SERVER_SETUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guard.h"
+#include "server.h"
+
+struct server_setup {
+	struct server_start start; /* what the engine is told; without the pools */
+	struct pools pools;
+	bool foreground;
+	int listen_fd, control_fd; /* listening: TCP and status */
+	int state_fd; /* the directory of journals */
+	int journal_fd; /* locked */
+	int fresh_fd; /* of a journal that is being written anew; -1: none */
+	int reading_fd; /* the first reading of the device, and the same mapped: */
+	struct reading reading;
+	uint64_t reading_began; /* ms */
+	uint32_t reading_cost; /* ms */
+};
+
+/* --- server-setup.c --- */
+
+/*
+ * Checks and opens all, in the daemon; the command line has been read into start, pools and
+ * foreground. False after a line in the log that says what is missing and how to mend it.
+ */
+bool server_setup_open(struct server_setup *setup);
+
+/* Puts fe80::/64 on the interface if fe80:: is not there, and says so. False after a log line. */
+bool server_setup_address(const struct server_setup *setup);
+
+/* Opens an empty journal beside the one in use. Returns the descriptor, the setup's own, or -errno. */
+int server_setup_new_journal(struct server_setup *setup);
+
+/*
+ * Puts it in the place of the one in use, and sees that this has reached the disk. Returns 0, or
+ * -errno: then the old one is still there.
+ */
+int server_setup_rename_journal(struct server_setup *setup);
+
+/* Forgets a new journal that has not been renamed. */
+void server_setup_drop_fresh(struct server_setup *setup);
+
+/* --- server-monitor.c --- */
+
+/* Runs until it is stopped or the interface is gone. Returns the exit status. */
+int server_monitor(const struct server_setup *setup);
+
+#endif

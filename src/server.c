@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The server is three processes (sandbox.h). The monitor (server-monitor.c) is root, holds the
+ * sockets and files, reads and changes the WireGuard device, and never sees a byte from the
+ * network. It starts, by way of the spawner, the engine: this file and those that engine.h lists.
+ * The engine can do nothing but use what it was handed: it parses requests, keeps leases, pools
+ * and journal, and asks the monitor for changes of the device, which the monitor checks. If the
+ * engine dies the monitor starts the next, which reads the journal; if the monitor dies the engine
+ * ends.
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "containers.h"
+#include "encoding.h"
+#include "engine.h"
+
+enum { REFUSALS_LOGGED = 100 /* in a second */ };
+
+#define PLAIN { sizeof(struct server_plain), 0, 0, false }
+#define PLAIN_FD { sizeof(struct server_plain), 0, 0, true }
+
+const struct message_rule server_engine_rules[SERVER_TYPES] = {
+	[SERVER_START] = { sizeof(struct server_start), sizeof(struct cidr), POOLS, false },
+	[SERVER_LISTEN] = PLAIN_FD,
+	[SERVER_CONTROL] = PLAIN_FD,
+	[SERVER_JOURNAL] = { sizeof(struct server_journal), 0, 0, true },
+	[SERVER_READING] = { sizeof(struct server_reading), 0, 0, true },
+	[SERVER_DONE] = { sizeof(struct server_done), 1, DEVICE_BATCH, false },
+	[SERVER_RENAMED] = { sizeof(struct server_journal), 0, 0, false },
+	[SERVER_STOP] = PLAIN,
+};
+
+const struct message_rule server_monitor_rules[SERVER_TYPES] = {
+	[SERVER_READY] = PLAIN,
+	[SERVER_READ] = PLAIN,
+	[SERVER_ALLOW] = { sizeof(struct server_orders), sizeof(struct device_change),
+			   DEVICE_BATCH, false },
+	[SERVER_TAKE] = { sizeof(struct server_orders), sizeof(struct device_change),
+			  DEVICE_BATCH, false },
+	[SERVER_NEW_JOURNAL] = PLAIN,
+	[SERVER_RENAME] = PLAIN,
+	[SERVER_LOG] = { sizeof(struct server_log), sizeof(struct server_log_item),
+			 SERVER_LOG_ITEMS, false },
+	[SERVER_STOPPED] = PLAIN,
+};
+
+/* --- to the monitor --- */
+
+void server_tell(struct server *server, enum server_message type)
+{
+	const struct server_plain message = { .head.type = type };
+
+	if (channel_send(&server->channel, &message.head, sizeof(message), -1))
+		server->loop.stop = true;
+}
+
+static void log_flush(struct server *server)
+{
+	size_t len = sizeof(server->log) + server->log.head.count * sizeof(*server->log_items);
+
+	if (!server->log.head.count)
+		return;
+	server->log.head.type = SERVER_LOG;
+	/* A line that there is no room for is lost; the monitor is told how many. */
+	if (channel_send(&server->channel, &server->log.head, len, -1))
+		server->refusals_suppressed += server->log.head.count;
+	server->log.head.count = 0;
+}
+
+struct server_log_item *server_log(struct server *server, enum server_event event)
+{
+	struct server_log_item *item;
+
+	if (server->log.head.count == SERVER_LOG_ITEMS)
+		log_flush(server);
+	item = &server->log_items[server->log.head.count++];
+	*item = (struct server_log_item){ .event = event };
+	return item;
+}
+
+struct server_log_item *server_log_lease(struct server *server, enum server_event event,
+					 uint32_t index)
+{
+	struct server_log_item *item = server_log(server, event);
+	const struct lease *lease = &server->leases.list[index];
+	struct cidr ip;
+
+	memcpy(item->key, lease->key, KEY_LEN);
+	item->has_key = true;
+	item->lease_time = lease->time;
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (lease_ip(lease, v, &ip) && lease_holds(lease, v))
+			item->ip[v] = ip;
+	}
+	return item;
+}
+
+void server_refuse(struct server *server, enum server_reason reason, const struct cidr *from)
+{
+	const struct device_ip *ip = reading_exact(&server->reading, from);
+	struct server_log_item *item;
+	uint64_t second = now_ms() / 1000;
+
+	++server->counters.refusals[reason];
+	if (second != server->refusals_second) {
+		server->refusals_second = second;
+		server->refusals_logged = 0;
+	}
+	if (server->refusals_logged++ >= REFUSALS_LOGGED) {
+		++server->refusals_suppressed;
+		return;
+	}
+	if (server->refusals_suppressed) {
+		server_log(server, EVENT_SUPPRESSED)->number = server->refusals_suppressed;
+		server->refusals_suppressed = 0;
+	}
+	item = server_log(server, EVENT_REFUSED);
+	item->reason = reason;
+	item->from = *from;
+	if (ip && ip->peer != DEVICE_SELF) {
+		item->has_key = true;
+		memcpy(item->key, server->reading.peers[ip->peer].key, KEY_LEN);
+	}
+}
+
+void server_read(struct server *server, bool stranger)
+{
+	uint64_t at = now_ms(), pause = 20 * server->reading_cost;
+
+	/* What strangers cause takes at most a twentieth of the time. */
+	if (stranger && at < server->reading_asked + (pause > 1000 ? pause : 1000))
+		at = server->reading_asked + (pause > 1000 ? pause : 1000);
+	if (at < server->reading_wanted)
+		server->reading_wanted = at;
+}
+
+/* --- status --- */
+
+static size_t status_head(const struct server *server, char *buf)
+{
+	const struct counters *c = &server->counters;
+	uint64_t refusals = 0;
+	size_t len;
+
+	for (int i = 0; i < REASON_TYPES; ++i)
+		refusals += c->refusals[i];
+	len = snprintf(buf, CONTROL_CHUNK,
+		       "interface=%s\nrole=server\nlease_time=%u\npeers=%u\nconnections=%llu\n"
+		       "readings=%llu\ngrants=%llu\nrenewals=%llu\nends=%llu\nrefusals=%llu\n",
+		       server->interface, server->book.lease_time,
+		       server->reading.head ? server->reading.head->peers : 0,
+		       (unsigned long long)c->connections, (unsigned long long)c->readings,
+		       (unsigned long long)c->grants, (unsigned long long)c->renewals,
+		       (unsigned long long)c->ends, (unsigned long long)refusals);
+	return len;
+}
+
+static size_t status_pool(const struct pool *pool, char *buf)
+{
+	char net[CIDR_STRLEN];
+
+	return snprintf(buf, CONTROL_LINE, "pool=%s\npool_leased=%llu\npool_free=%llu\n",
+			cidr_format(net, &pool->net), (unsigned long long)pool->leased,
+			(unsigned long long)(pool_size(pool) - pool->leased));
+}
+
+static size_t status_lease(const struct lease *lease, char *buf, uint64_t now)
+{
+	char key[WG_KEY_LEN_HEX], text[CIDR_STRLEN];
+	struct cidr ip;
+	size_t len;
+
+	key_to_hex(key, lease->key);
+	len = snprintf(buf, CONTROL_LINE, "public_key=%s\n", key);
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (lease_holds(lease, v) && lease_ip(lease, v, &ip))
+			len += snprintf(buf + len, CONTROL_LINE - len, "ip=%s\n",
+					cidr_format(text, &ip));
+	}
+	return len + snprintf(buf + len, CONTROL_LINE - len, "expires_in=%llu\n",
+			      lease->expires > now ?
+				      (unsigned long long)(lease->expires - now + 999) / 1000 :
+				      0);
+}
+
+/* The cursor counts the head, the pools, and all leases by their index. */
+static size_t status_fill(void *data, uint64_t *cursor, char *buf)
+{
+	struct server *server = data;
+	uint64_t now = now_ms(), first_lease = 1 + server->pools.count, index;
+	size_t len = 0;
+
+	if (!*cursor) {
+		++*cursor;
+		return status_head(server, buf);
+	}
+	while (len + CONTROL_LINE <= CONTROL_CHUNK) {
+		if (*cursor < first_lease) {
+			len += status_pool(&server->pools.list[*cursor - 1], buf + len);
+		} else {
+			index = *cursor - first_lease;
+			if (index >= server->leases.count)
+				break;
+			if (lease_holds(&server->leases.list[index], FAMILIES))
+				len += status_lease(&server->leases.list[index], buf + len, now);
+		}
+		++*cursor;
+	}
+	return len;
+}
+
+/* --- from the monitor --- */
+
+static void start(struct server *server, const struct server_start *start)
+{
+	for (uint32_t i = 0; i < start->head.count; ++i)
+		pools_add_cidr(&server->pools, &start->pools[i]);
+	memcpy(server->interface, start->interface, sizeof(server->interface));
+	memcpy(server->secret, start->secret, sizeof(server->secret));
+	server->ifindex = start->ifindex;
+	server->place = start->place;
+	server->book = (struct book){
+		.leases = &server->leases,
+		.pools = &server->pools,
+		.reading = &server->reading,
+		.lease_time = start->lease_time,
+	};
+	leases_open(&server->leases, &server->pools, server->secret);
+	server->started = pools_allocate(&server->pools);
+	if (!server->started)
+		server_log(server, EVENT_FATAL)->reason = REASON_MEMORY;
+}
+
+static void summary(struct server *server)
+{
+	struct server_log_item *item = server_log(server, EVENT_STARTED);
+
+	for (uint32_t i = 0; i < server->leases.count; ++i) {
+		const struct lease *lease = &server->leases.list[i];
+
+		if (lease_holds(lease, FAMILIES))
+			++item->number;
+		else if (lease->holding[V4] || lease->holding[V6])
+			++item->number2;
+	}
+}
+
+/* The journal that there is comes first; all others are those that were asked for. */
+static void journal_came(struct server *server, const struct server_journal *message, int fd)
+{
+	if (server->loaded) {
+		store_new_file(server, fd, message->error);
+		return;
+	}
+	server->loaded = true;
+	server->journal.fd = fd;
+	if (fd >= 0 && store_load(server)) {
+		summary(server);
+	} else {
+		log_flush(server);
+		server->loop.stop = true;
+	}
+}
+
+static void reading_came(struct server *server, const struct server_reading *message, int fd)
+{
+	if (fd >= 0 && server->loaded)
+		reconcile_reading(server, message, fd);
+	if (fd >= 0)
+		close(fd);
+	if (server->ready || !server->reading.head || !server->listener.added)
+		return;
+	server->ready = true;
+	server_tell(server, SERVER_READY);
+}
+
+static bool listen_on(struct server *server, int fd)
+{
+	server->listener = (struct watch){ .fd = fd, .ready = sessions_accept };
+	return fd >= 0 && loop_add(&server->loop, &server->listener, EPOLLIN);
+}
+
+static void message_came(struct server *server, const union message_buffer *buffer, int fd)
+{
+	const void *message = buffer;
+
+	switch (buffer->head.type) {
+	case SERVER_START:
+		start(server, message);
+		break;
+	case SERVER_LISTEN:
+		if (!listen_on(server, fd))
+			server->loop.stop = true;
+		break;
+	case SERVER_CONTROL:
+		server->have_control = fd >= 0 && control_open(&server->control, &server->loop,
+							       fd, status_fill, server);
+		break;
+	case SERVER_JOURNAL:
+		if (server->started)
+			journal_came(server, message, fd);
+		break;
+	case SERVER_READING:
+		reading_came(server, message, fd);
+		break;
+	case SERVER_DONE:
+		orders_done(server, message);
+		break;
+	case SERVER_RENAMED:
+		store_renamed(server, ((const struct server_journal *)message)->error);
+		break;
+	case SERVER_STOP:
+		server->stopping = true;
+		break;
+	}
+}
+
+static void monitor_ready(struct watch *watch, uint32_t events)
+{
+	struct server *server = (struct server *)((char *)watch - offsetof(struct server, monitor));
+	union message_buffer buffer;
+	int ret, fd;
+
+	if (events & EPOLLOUT && channel_flush(&server->channel))
+		server->loop.stop = true;
+	while (!server->loop.stop && (ret = channel_receive(&server->channel, &buffer, &fd)) > 0)
+		message_came(server, &buffer, fd);
+	if (!server->loop.stop && ret != -EAGAIN)
+		server->loop.stop = true;
+}
+
+/* --- the loop --- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* All is on disk that was promised; what is under way is lost to nobody. */
+static void stop(struct server *server)
+{
+	store_write(server);
+	store_sync(server);
+	log_flush(server);
+	server_tell(server, SERVER_STOPPED);
+	channel_flush(&server->channel);
+	server->loop.stop = true;
+}
+
+static uint64_t turn(void *data)
+{
+	struct server *server = data;
+	uint64_t now = now_ms(), at = NEVER;
+
+	if (server->ready) {
+		at = sooner(at, leases_turn(server, now));
+		at = sooner(at, reconcile_turn(server, now));
+		grant_all(server, now);
+		at = sooner(at, store_turn(server, now));
+		at = sooner(at, sessions_turn(server, now));
+		orders_send(server);
+		if (store_write(server))
+			store_sync(server);
+		if (server->reading_wanted <= now) {
+			server->reading_wanted = now + READING_MS;
+			server->reading_asked = now;
+			server_tell(server, SERVER_READ);
+		}
+		at = sooner(at, server->reading_wanted);
+	}
+	if (server->have_control)
+		at = sooner(at, control_turn(&server->control, now));
+	if (server->stopping)
+		stop(server);
+	log_flush(server);
+	loop_change(&server->loop, &server->monitor,
+		    EPOLLIN | (server->channel.first ? EPOLLOUT : 0));
+	return at;
+}
+
+int server_engine(int channel_fd)
+{
+	static struct server server; /* large, and all zero */
+
+	server.sessions_end = &server.sessions;
+	server.journal.fd = server.fresh.fd = -1;
+	server.compact = server.sweep = LEASE_NONE;
+	server.reading_wanted = NEVER;
+	channel_open(&server.channel, channel_fd, server_engine_rules, SERVER_TYPES);
+	server.monitor = (struct watch){ .fd = channel_fd, .ready = monitor_ready };
+	if (!loop_open(&server.loop) || !loop_add(&server.loop, &server.monitor, EPOLLIN))
+		return 1;
+	loop_run(&server.loop, turn, &server);
+	return server.stopping ? 0 : 1;
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Connections: bytes in, requests out to grant.c, answers back. One request is at work at a time;
+ * what has come behind it waits. The server closes first, when nothing more has come.
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+enum {
+	ACCEPT_BURST = 64,
+	ACCEPT_PAUSE_MS = 1000,
+	DRAIN = 16, /* reads, of what comes behind an error */
+	PRIVILEGED_PORT = 1024,
+};
+
+static void unlink_session(struct session *session)
+{
+	*session->before = session->next;
+	if (session->next)
+		session->next->before = session->before;
+	else
+		session->server->sessions_end = session->before;
+	--session->server->session_count;
+}
+
+void session_close(struct session *session)
+{
+	if (session->watch.fd >= 0) {
+		loop_remove(&session->server->loop, &session->watch);
+		close(session->watch.fd);
+		session->watch.fd = -1;
+	}
+	session->state = SESSION_CLOSED;
+	if (session->orders) /* somebody will still speak of it */
+		return;
+	unlink_session(session);
+	free(session->rest);
+	free(session->out);
+	free(session);
+}
+
+/* Ready for the next request on the same connection. */
+static void begin(struct session *session)
+{
+	session->state = SESSION_READING;
+	session->deadline = now_ms() + SESSION_MS;
+	session->reading_after = 0;
+	session->lease = LEASE_NONE;
+	session->failed = false;
+	memset(&session->request, 0, sizeof(session->request));
+	memset(&session->response, 0, sizeof(session->response));
+}
+
+/* Closing with bytes unread would reset the connection, and take the answer along. */
+static void drain(struct session *session)
+{
+	char buf[4096];
+
+	for (int i = 0; i < DRAIN; ++i) {
+		if (recv(session->watch.fd, buf, sizeof(buf), 0) <= 0)
+			break;
+	}
+	free(session->rest);
+	session->rest = NULL;
+	session->rest_len = 0;
+}
+
+/* Sends what is left of the answer; true when all is. Closes when the peer is gone. */
+static bool send_out(struct session *session)
+{
+	ssize_t sent;
+
+	while (session->out_sent < session->out_len) {
+		sent = send(session->watch.fd, session->out + session->out_sent,
+			    session->out_len - session->out_sent, MSG_NOSIGNAL);
+		if (sent > 0) {
+			session->out_sent += sent;
+		} else if (sent < 0 && errno == EAGAIN) {
+			session->state = SESSION_ANSWERING;
+			loop_change(&session->server->loop, &session->watch,
+				    EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+			return false;
+		} else {
+			session_close(session);
+			return false;
+		}
+	}
+	free(session->out);
+	session->out = NULL;
+	return true;
+}
+
+/*
+ * Takes bytes that have come, from behind the last request or from the socket, until a request is
+ * whole or nothing more is there.
+ */
+static void session_read(struct session *session, bool answered)
+{
+	char buf[PROTOCOL_REQUEST], *data, *rest;
+	enum decoded decoded;
+	size_t used;
+	ssize_t len;
+
+	for (;;) {
+		rest = session->rest;
+		data = rest ? rest : buf;
+		len = rest ? (ssize_t)session->rest_len :
+			     recv(session->watch.fd, buf, sizeof(buf), 0);
+		session->rest = NULL;
+		if (len < 0 && errno == EAGAIN) {
+			if (answered && !session->lines.total)
+				session_close(session);
+			return;
+		}
+		if (len <= 0) {
+			session_close(session);
+			return;
+		}
+		decoded = request_decode(&session->request, &session->lines, data, len, &used);
+		if (decoded == DECODED_WHOLE && used < (size_t)len) {
+			session->rest_len = len - used;
+			session->rest = malloc(session->rest_len);
+			if (session->rest)
+				memcpy(session->rest, data + used, session->rest_len);
+		}
+		free(rest);
+		if (decoded == DECODED_MORE)
+			continue;
+		if (decoded == DECODED_WHOLE) {
+			session->state = SESSION_READY;
+			return;
+		}
+		server_refuse(session->server,
+			      decoded == DECODED_INVALID ? REASON_INVALID : REASON_UNSUPPORTED,
+			      &session->from);
+		session->response.status =
+			decoded == DECODED_INVALID ? STATUS_INVALID : STATUS_UNSUPPORTED;
+		drain(session);
+		session_answer(session);
+		return;
+	}
+}
+
+static void answered(struct session *session)
+{
+	enum status status = session->response.status;
+
+	if (status == STATUS_INVALID || status == STATUS_UNSUPPORTED) {
+		session_close(session);
+		return;
+	}
+	begin(session);
+	session_read(session, true);
+}
+
+void session_answer(struct session *session)
+{
+	if (session->state == SESSION_CLOSED) {
+		session_close(session);
+		return;
+	}
+	session->out = malloc(PROTOCOL_ENCODED);
+	if (!session->out) {
+		session_close(session);
+		return;
+	}
+	session->out_len = response_encode(session->out, &session->response,
+					   session->request.extended);
+	session->out_sent = 0;
+	session->deadline = now_ms() + SESSION_MS;
+	if (send_out(session))
+		answered(session);
+}
+
+static void session_ready(struct watch *watch, uint32_t events)
+{
+	struct session *session = (struct session *)watch;
+
+	if (events & (EPOLLERR | EPOLLHUP))
+		session_close(session);
+	else if (session->state == SESSION_READING)
+		session_read(session, false);
+	else if (session->state == SESSION_ANSWERING && send_out(session))
+		answered(session);
+}
+
+static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
+			const struct cidr *ip)
+{
+	uint32_t same = 0;
+
+	if (ntohs(from->sin6_port) >= PRIVILEGED_PORT) {
+		server_refuse(server, REASON_PORT, ip);
+		return false;
+	}
+	for (struct session *s = server->sessions; s; s = s->next)
+		same += !cidr_compare(&s->from, ip);
+	if (same >= SESSIONS_PEER) {
+		server_refuse(server, REASON_TOO_MANY, ip);
+		return false;
+	}
+	return true;
+}
+
+/* Makes room by cutting whoever has been sending a request for longest. */
+static void make_room(struct server *server)
+{
+	for (struct session *s = server->sessions; s; s = s->next) {
+		if (s->state == SESSION_READING || s->state == SESSION_ANSWERING) {
+			session_close(s);
+			return;
+		}
+	}
+}
+
+static void session_open(struct server *server, int fd, const struct cidr *from)
+{
+	struct session *session;
+
+	if (server->session_count >= SESSIONS)
+		make_room(server);
+	session = server->session_count < SESSIONS ? calloc(1, sizeof(*session)) : NULL;
+	if (!session) {
+		close(fd);
+		return;
+	}
+	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
+	session->server = server;
+	session->from = *from;
+	session->before = server->sessions_end;
+	*server->sessions_end = session;
+	server->sessions_end = &session->next;
+	++server->session_count;
+	++server->counters.connections;
+	begin(session);
+	/* Edges only: while a request is at work, what comes must not wake us again and again. */
+	if (loop_add(&server->loop, &session->watch, EPOLLIN | EPOLLRDHUP | EPOLLET))
+		session_read(session, false);
+	else
+		session_close(session);
+}
+
+void sessions_accept(struct watch *watch, uint32_t events)
+{
+	struct server *server = (struct server *)((char *)watch - offsetof(struct server, listener));
+	struct sockaddr_in6 from;
+	struct cidr ip;
+	socklen_t len;
+	int fd;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BURST; ++i) {
+		len = sizeof(from);
+		fd = accept4(watch->fd, (struct sockaddr *)&from, &len,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (fd < 0) {
+			/* Out of descriptors: what waits would wake us for ever. */
+			if (errno != ECONNABORTED && errno != EINTR) {
+				loop_change(&server->loop, watch, 0);
+				server->accept_at = now_ms() + ACCEPT_PAUSE_MS;
+				return;
+			}
+			continue;
+		}
+		cidr_host(&ip, AF_INET6, &from.sin6_addr);
+		if (may_connect(server, &from, &ip))
+			session_open(server, fd, &ip);
+		else
+			close(fd);
+	}
+}
+
+uint64_t sessions_turn(struct server *server, uint64_t now)
+{
+	uint64_t at = NEVER;
+	struct session *s, *next;
+
+	for (s = server->sessions; s; s = next) {
+		next = s->next;
+		if (s->state == SESSION_READY || s->state == SESSION_COMMITTED ||
+		    s->state == SESSION_CLOSED) {
+			at = s->state == SESSION_READY ? 0 : at;
+		} else if (s->deadline > now) {
+			at = s->deadline < at ? s->deadline : at;
+		} else if (s->state == SESSION_WAITING) {
+			s->response = (struct response){ .status = STATUS_LATER, .retry = RETRY_S };
+			server_refuse(server, REASON_LATER, &s->from);
+			session_answer(s);
+			at = 0; /* it may have more to ask */
+		} else {
+			session_close(s);
+		}
+	}
+	if (server->accept_at && server->accept_at <= now) {
+		server->accept_at = 0;
+		loop_change(&server->loop, &server->listener, EPOLLIN);
+	} else if (server->accept_at && server->accept_at < at) {
+		at = server->accept_at;
+	}
+	return at;
+}

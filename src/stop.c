@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* `stop': asks the daemons of an interface to end, and waits until they are gone. */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "dynamic.h"
+#include "log.h"
+#include "loop.h"
+
+enum { PATIENCE_MS = 5000, ROLES = 2 };
+
+static const char *const roles[ROLES] = { "client", "server" };
+
+/*
+ * A descriptor for the daemon's process; -ENOENT or -ECONNREFUSED: none runs. The second look makes
+ * sure that the pid is still the daemon's, and has not gone to another process meanwhile.
+ */
+static int daemon_open(const char *interface, const char *role)
+{
+	pid_t pid = control_pid(interface, role), again;
+	int fd;
+
+	if (pid < 0)
+		return pid;
+	if (!pid) /* in a pid namespace that we don't see */
+		return -EPERM;
+	fd = syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return errno == ESRCH ? -ENOENT : -errno;
+	again = control_pid(interface, role);
+	if (again == pid)
+		return fd;
+	close(fd);
+	return again < 0 ? again : -EAGAIN;
+}
+
+static bool wait_gone(struct pollfd *polled)
+{
+	uint64_t end = now_ms() + PATIENCE_MS, now;
+
+	while ((now = now_ms()) < end) {
+		if (poll(polled, 1, end - now) > 0)
+			return true;
+	}
+	return false;
+}
+
+int stop_main(int argc, const char *argv[])
+{
+	struct pollfd polled[ROLES];
+	bool found = false;
+	int status = 0;
+
+	if (argc != 2)
+		return dynamic_usage(argv[0], "exactly one interface is needed");
+	log_open(argv[1]);
+	for (int i = 0; i < ROLES; ++i) {
+		polled[i] = (struct pollfd){ .fd = daemon_open(argv[1], roles[i]), .events = POLLIN };
+		if (polled[i].fd == -ENOENT || polled[i].fd == -ECONNREFUSED)
+			continue;
+		found = true;
+		if (polled[i].fd < 0 ||
+		    syscall(SYS_pidfd_send_signal, polled[i].fd, SIGTERM, NULL, 0) < 0)
+			status = log_failure("cannot stop the %s: %s", roles[i],
+					     strerror(polled[i].fd < 0 ? -polled[i].fd : errno));
+	}
+	for (int i = 0; i < ROLES; ++i) {
+		if (polled[i].fd < 0)
+			continue;
+		if (!status && !wait_gone(&polled[i]))
+			status = log_failure("the %s has not ended within %d s", roles[i],
+					     PATIENCE_MS / 1000);
+		close(polled[i].fd);
+	}
+	if (!found)
+		log_line(LOG_INFO, "neither client nor server runs");
+	return status;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The server's journal while it serves: what is recorded, when it is on disk, and how the file is
+ * written anew. For that the monitor hands over an empty file; leases are copied into it by
+ * slices, records go to both files meanwhile, and the monitor renames it when all is on disk.
+ *
+ * A record of something that was then refused does no harm: replayed, it is a lease that nobody
+ * was told of, and a later record of the same address or key takes its place.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+enum {
+	DEAD_ALLOWED = 1024, /* records, before a small file is worth writing anew */
+	SYNC_SLICES = 8, /* so that no single fdatasync() takes long */
+	RETRY_MS = 5000,
+};
+
+/* --- reading --- */
+
+struct load {
+	struct server *server;
+	struct journal_start place; /* of the records at hand */
+	bool same_boot, foreign, no_memory;
+	uint64_t now;
+};
+
+static void load_header(void *data, const char *interface, const uint8_t *secret)
+{
+	struct load *load = data;
+
+	load->foreign = strcmp(interface, load->server->interface);
+	memcpy(load->server->secret, secret, JOURNAL_SECRET);
+	memcpy(load->server->leases.secret, secret, JOURNAL_SECRET);
+}
+
+static void load_start(void *data, const struct journal_start *start)
+{
+	struct load *load = data;
+
+	load->place = *start;
+	load->same_boot = !strcmp(start->boot_id, load->server->place.boot_id);
+}
+
+static void load_lease(void *data, const struct journal_lease *record)
+{
+	struct load *load = data;
+	struct leases *leases = &load->server->leases;
+	uint32_t index = leases_find(leases, record->key);
+	/* Of another boot only what was left can be known; that runs from now on. */
+	uint64_t from = load->same_boot ? record->at : load->now;
+
+	if (record->holding[V4] || record->holding[V6])
+		index = leases_make(leases, record->key);
+	else if (index == LEASE_NONE)
+		return;
+	if (index == LEASE_NONE) {
+		load->no_memory = true;
+		return;
+	}
+	leases->list[index].time = record->left / 1000;
+	leases->list[index].expires = from + record->left;
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (record->holding[v])
+			leases_set(leases, index, record->holding[v], &record->ip[v]);
+	}
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (!record->holding[v] && leases->list[index].holding[v])
+			leases_forget(leases, index, v);
+	}
+}
+
+static bool fatal(struct server *server, enum server_reason reason, uint32_t number)
+{
+	struct server_log_item *item = server_log(server, EVENT_FATAL);
+
+	item->reason = reason;
+	item->number = number;
+	return false;
+}
+
+bool store_load(struct server *server)
+{
+	struct load load = { .server = server, .now = now_ms() };
+	const struct journal_reader reader = {
+		.header = load_header,
+		.start = load_start,
+		.lease = load_lease,
+		.data = &load,
+	};
+	struct journal_result result;
+	struct stat st;
+	int ret;
+
+	ret = journal_replay(server->journal.fd, &reader, &result);
+	if (ret == -EILSEQ)
+		return fatal(server, REASON_JOURNAL_DAMAGED, result.damaged_line);
+	if (load.foreign)
+		return fatal(server, REASON_JOURNAL_FOREIGN, 0);
+	if (load.no_memory || ret == -ENOMEM || !leases_sort_past(&server->leases))
+		return fatal(server, REASON_MEMORY, 0);
+	if (ret || fstat(server->journal.fd, &st) < 0) {
+		server_log(server, EVENT_JOURNAL)->error = ret ? -ret : errno;
+		server->journal_broken = true;
+		return true;
+	}
+	if (result.dropped)
+		server_log(server, EVENT_JOURNAL_CUT)->number = result.dropped;
+	/* Behind a line that was cut short nothing can be appended. */
+	server->journal_broken = result.dropped || (!result.header && st.st_size);
+	server->journal.records = result.records;
+	server->same_place = result.header && load.same_boot &&
+			     load.place.netns == server->place.netns &&
+			     load.place.ifindex == server->place.ifindex;
+	/* Records of another boot must not be read by its clock again. */
+	server->journal_stale = result.header && !load.same_boot;
+	if (!result.header && !server->journal_broken)
+		journal_header(&server->journal, server->interface, server->secret);
+	return true;
+}
+
+/* --- writing --- */
+
+bool store_record(struct server *server, const struct journal_lease *record)
+{
+	if (server->fresh.fd >= 0)
+		journal_lease(&server->fresh, record);
+	return !server->journal_broken && journal_lease(&server->journal, record);
+}
+
+bool store_lease(struct server *server, uint32_t lease)
+{
+	struct journal_lease record;
+
+	journal_from_lease(&record, &server->leases.list[lease], now_ms());
+	return store_record(server, &record);
+}
+
+/* The file that is being written anew is given up; the next try comes later. */
+static void fresh_drop(struct server *server, int error)
+{
+	server_log(server, EVENT_JOURNAL)->error = error;
+	journal_close(&server->fresh);
+	server->compact = LEASE_NONE;
+	server->journal_retry = now_ms() + RETRY_MS;
+}
+
+static void journal_failed(struct server *server, int error)
+{
+	server_log(server, EVENT_JOURNAL)->error = error;
+	server->journal_broken = true;
+	server->journal_retry = 0;
+}
+
+bool store_write(struct server *server)
+{
+	int ret;
+
+	if (server->fresh.fd >= 0) {
+		ret = journal_write(&server->fresh);
+		if (ret && !server->renaming)
+			fresh_drop(server, -ret);
+		else if (ret)
+			server->fresh_failed = true;
+	}
+	if (server->journal_broken)
+		return false;
+	ret = journal_write(&server->journal);
+	if (ret == -EIO)
+		journal_failed(server, EIO);
+	else if (ret && !server->write_failed)
+		server_log(server, EVENT_JOURNAL)->error = -ret;
+	server->write_failed = ret;
+	/* Whichever of the two is read after a crash, the record must be there. */
+	return !ret && !server->fresh_failed;
+}
+
+bool store_sync(struct server *server)
+{
+	int ret;
+
+	if (server->renaming) {
+		ret = journal_sync(&server->fresh);
+		if (ret)
+			server->fresh_failed = true;
+	}
+	ret = journal_sync(&server->journal);
+	if (ret)
+		journal_failed(server, -ret);
+	return !ret && !server->fresh_failed;
+}
+
+bool store_place(struct server *server)
+{
+	if (server->journal_broken)
+		return true; /* the new file will begin with it */
+	return journal_start(&server->journal, &server->place) && store_write(server) &&
+	       store_sync(server);
+}
+
+/* --- writing anew --- */
+
+void store_new_file(struct server *server, int fd, int error)
+{
+	server->journal_asked = false;
+	server->fresh = (struct journal){ .fd = fd };
+	if (fd < 0) {
+		fresh_drop(server, error);
+		return;
+	}
+	server->compact = 0;
+	server->compact_slices = 0;
+	if (!journal_header(&server->fresh, server->interface, server->secret) ||
+	    !journal_start(&server->fresh, &server->place))
+		fresh_drop(server, ENOMEM);
+}
+
+void store_renamed(struct server *server, int error)
+{
+	server->renaming = false;
+	if (error || server->fresh_failed) {
+		/* If it took the old one's place with a flaw, it is at once written anew. */
+		if (!error) {
+			journal_close(&server->journal);
+			server->journal_broken = true;
+		}
+		server->fresh_failed = false;
+		fresh_drop(server, error ? error : EIO);
+		return;
+	}
+	journal_close(&server->journal);
+	server->journal = server->fresh;
+	server->fresh = (struct journal){ .fd = -1 };
+	server->journal_broken = server->journal_stale = server->write_failed = false;
+	server_log(server, EVENT_JOURNAL_NEW)->number = server->journal.records;
+}
+
+static bool copy_slice(struct server *server)
+{
+	const struct leases *leases = &server->leases;
+	uint32_t end = leases->count - server->compact > COMPACT_SLICE ?
+			       server->compact + COMPACT_SLICE :
+			       leases->count;
+	struct journal_lease record;
+	uint64_t now = now_ms();
+
+	for (; server->compact < end; ++server->compact) {
+		const struct lease *lease = &leases->list[server->compact];
+
+		if (!lease->holding[V4] && !lease->holding[V6])
+			continue;
+		journal_from_lease(&record, lease, now);
+		if (!journal_lease(&server->fresh, &record))
+			return false;
+	}
+	return true;
+}
+
+static void compact(struct server *server)
+{
+	bool last;
+	int ret;
+
+	ret = copy_slice(server) ? journal_write(&server->fresh) : -ENOMEM;
+	last = server->compact >= server->leases.count;
+	if (!ret && (last || ++server->compact_slices % SYNC_SLICES == 0))
+		ret = journal_sync(&server->fresh);
+	if (ret) {
+		fresh_drop(server, -ret);
+	} else if (last) {
+		server->compact = LEASE_NONE;
+		server->renaming = true;
+		server_tell(server, SERVER_RENAME);
+	}
+}
+
+uint64_t store_turn(struct server *server, uint64_t now)
+{
+	bool worth = server->journal_broken || server->journal_stale ||
+		     server->journal.records > 2 * server->leases.live + DEAD_ALLOWED;
+
+	if (server->compact != LEASE_NONE) {
+		compact(server);
+		return 0;
+	}
+	if (!worth || server->journal_asked || server->renaming || server->stopping)
+		return NEVER;
+	if (server->journal_retry > now)
+		return server->journal_retry;
+	server->journal_asked = true;
+	server_tell(server, SERVER_NEW_JOURNAL);
+	return NEVER;
+}

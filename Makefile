@@ -22,11 +22,14 @@ BUILD := build
 CFLAGS ?= -O2
 CFLAGS += -std=gnu11 -D_GNU_SOURCE
 CFLAGS += -Wall -Wextra
+# Routers run this: no tables for exceptions, which C does not have, and nothing that is not used.
+CFLAGS += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
 CFLAGS += -MMD -MP
 CFLAGS += $(WERROR)
 CPPFLAGS += -Isrc -Isrc/compat
 CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"' -DWG_DYNAMIC_VERSION='"$(VERSION)"'
 CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
+LDFLAGS += -Wl,--gc-sections
 LDLIBS += $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null || echo -lmnl)
 
 ifneq ($(V),1)

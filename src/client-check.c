@@ -27,8 +27,8 @@ static bool check_link(struct client_setup *setup)
 
 	setup->ifindex = link.ifindex;
 	if (ret == -ENODEV)
-		log_failure("there is no such interface: bring it up first, as by `wg-quick up %s'",
-			    setup->interface);
+		log_failure("there is no such interface: bring it up first, as by `wg-quick up "
+			    "%s'", setup->interface);
 	else if (ret)
 		log_failure("cannot look at the interface: %s", strerror(-ret));
 	else if (strcmp(link.kind, "wireguard") && strcmp(link.kind, "tun"))
@@ -80,8 +80,9 @@ static bool check_link_local(struct client_setup *setup)
 			    "by `ip address add fe80::abcd:abcd:abcd:abcd/128 dev %s'",
 			    setup->interface);
 	else if (found.count > 1)
-		log_failure("has more than one link-local address with /128, %s and %s: remove all "
-			    "but the one that the server knows", cidr_format_ip(first, &found.first),
+		log_failure("has more than one link-local address with /128, %s and %s: remove "
+			    "all but the one that the server knows",
+			    cidr_format_ip(first, &found.first),
 			    cidr_format_ip(second, &found.second));
 	else
 		return true;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The monitor of the client (client.c says what the two processes are): checks the interface when
- * it starts, makes the sockets, sets the addresses, follows the link, and tells people. It believes
- * nothing that the engine says.
+ * it starts, makes the sockets, sets the addresses, follows the link, and tells people. It
+ * believes nothing that the engine says.
  */
 
 #include <errno.h>
@@ -459,8 +459,8 @@ static bool privileged_start(void)
 	monitor.control = control_listen(monitor.setup.interface, "client");
 	if (monitor.control < 0) {
 		if (monitor.control == -EADDRINUSE)
-			log_failure("a client runs on this interface already: `wg dynamic stop %s' "
-				    "ends it", monitor.setup.interface);
+			log_failure("a client runs on this interface already: `wg dynamic stop "
+				    "%s' ends it", monitor.setup.interface);
 		else
 			log_failure("cannot make the status socket in " CONTROL_DIR ": %s",
 				    strerror(-monitor.control));
@@ -470,7 +470,7 @@ static bool privileged_start(void)
 	if (spawner < 0)
 		goto failed;
 	if (fallback_user)
-		log_line(LOG_INFO, "there is no user " SANDBOX_USER ": taking nobody");
+		log_line(LOG_INFO, "there is no user " SANDBOX_USER ": the engine runs as nobody");
 	monitor.supervisor = (struct supervisor){
 		.loop = &monitor.loop,
 		.calls = &calls,
@@ -565,9 +565,8 @@ int client_main(int argc, const char *argv[])
 		} else if (strcmp(argv[i], "wait")) {
 			return dynamic_usage(argv[0], "`%s' is not understood", argv[i]);
 		} else if (++i == argc || !number_parse(&wait, argv[i], WAIT_MAX)) {
-			return dynamic_usage(argv[0], "wait needs a number of seconds, 0 to %d%s%s",
-					     WAIT_MAX, i < argc ? ", not " : "",
-					     i < argc ? argv[i] : "");
+			return dynamic_usage(argv[0], "wait needs seconds, 0 to %d%s%s", WAIT_MAX,
+					     i < argc ? ", not " : "", i < argc ? argv[i] : "");
 		}
 	}
 	log_open(argv[1]);

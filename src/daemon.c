@@ -60,7 +60,7 @@ bool daemon_start(bool foreground)
 
 	sandbox_close_inherited();
 	signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe whose reader has gone */
-	signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it, and we would get no status */
+	signal(SIGCHLD, SIG_DFL); /* if ignored, there would be no status to wait for */
 	if (!quiet()) {
 		log_failure("cannot open /dev/null: %s", strerror(errno));
 		return false;

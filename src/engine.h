@@ -65,8 +65,7 @@ struct batch {
 	enum server_reason reason[DEVICE_BATCH]; /* of ends */
 	uint32_t lease[DEVICE_BATCH];
 	struct session *session[DEVICE_BATCH]; /* that waits for it, or NULL */
-	struct server_orders orders; /* must be the last: changes follow */
-	struct device_change changes[DEVICE_BATCH];
+	struct server_orders orders;
 };
 
 struct counters {
@@ -120,7 +119,6 @@ struct server {
 	uint32_t taking; /* batches to take back that are under way */
 
 	struct server_log log;
-	struct server_log_item log_items[SERVER_LOG_ITEMS];
 	uint64_t refusals_second;
 	uint32_t refusals_logged, refusals_suppressed;
 };

@@ -74,8 +74,8 @@ static int change(const char *interface, const struct cidr *ip, uint16_t type, u
 		return -errno;
 	head = message_begin(buf, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	len += head->nlmsg_len;
-	head = message_begin(buf + len, NFNL_SUBSYS_NFTABLES << 8 | type, flags | NLM_F_ACK, family,
-			     0);
+	head = message_begin(buf + len, NFNL_SUBSYS_NFTABLES << 8 | type, flags | NLM_F_ACK,
+			     family, 0);
 	head->nlmsg_seq = SEQUENCE;
 	put_element(head, interface, ip);
 	len += head->nlmsg_len;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Whose an address is, is asked of the kernel before each change: it bears our mark (IFA_PROTO), or,
- * with kernels before 5.18, which forget the mark, we have set it and it still has a lifetime.
+ * Whose an address is, is asked of the kernel before each change: it bears our mark (IFA_PROTO);
+ * or, with kernels before 5.18, which forget the mark, we have set it and it has a lifetime.
  */
 
 #include <errno.h>

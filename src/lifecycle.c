@@ -199,9 +199,9 @@ static void timeout(struct lifecycle *l, uint64_t now, struct lifecycle_actions 
 
 /*
  * When the lease began: by the server's clock if that agrees with ours, but never later than the
- * request was sent, as it seems to be when our clock is behind. (leasestart has lost the parts of a
- * second.) Between clocks that agree just so a short lease could be over as soon as it comes; then,
- * too, the request counts.
+ * request was sent, as it seems to be when our clock is behind. (leasestart has lost the parts of
+ * a second.) Between clocks that agree just so a short lease could be over as soon as it comes;
+ * then, too, the request counts.
  */
 static uint64_t lease_start(const struct lifecycle *l, uint64_t now, uint64_t wall,
 			    const struct response *r)

@@ -209,7 +209,7 @@ static void errmsg_copy(char errmsg[static ERRMSG_LEN], const char *value)
 {
 	size_t i;
 
-	for (i = 0; value[i] && i < ERRMSG_LEN - 1; ++i)
+	for (i = 0; i < ERRMSG_LEN - 1 && value[i]; ++i)
 		errmsg[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
 	errmsg[i] = '\0';
 }

@@ -32,9 +32,7 @@ static struct batch *batch_for(struct batch **list, bool take)
 	if (!batch)
 		return NULL;
 	batch->take = take;
-	batch->orders = (struct server_orders){
-		.head.type = take ? SERVER_TAKE : SERVER_ALLOW,
-	};
+	batch->orders.head = (struct message){ .type = take ? SERVER_TAKE : SERVER_ALLOW };
 	batch->next = *list;
 	*list = batch;
 	return batch;
@@ -53,8 +51,8 @@ static bool order_add(struct server *server, bool take, uint32_t index, int v,
 	batch->lease[at] = index;
 	batch->session[at] = session;
 	batch->reason[at] = reason;
-	memcpy(batch->changes[at].key, lease->key, KEY_LEN);
-	lease_ip(lease, v, &batch->changes[at].ip);
+	memcpy(batch->orders.changes[at].key, lease->key, KEY_LEN);
+	lease_ip(lease, v, &batch->orders.changes[at].ip);
 	return true;
 }
 
@@ -81,7 +79,7 @@ static void list_send(struct server *server, struct batch **list)
 		server->batches = batch;
 		/* What can't be sent ends the engine: the monitor would not know of it. */
 		if (channel_send(&server->channel, &batch->orders.head,
-				 sizeof(batch->orders) + count * sizeof(*batch->changes), -1))
+				 SERVER_LENGTH(&batch->orders, changes), -1))
 			server->loop.stop = true;
 	}
 }
@@ -96,10 +94,10 @@ void orders_send(struct server *server)
 static bool order_stands(const struct server *server, const struct batch *batch, uint32_t i)
 {
 	const struct lease *lease = &server->leases.list[batch->lease[i]];
-	const struct cidr *ip = &batch->changes[i].ip;
+	const struct cidr *ip = &batch->orders.changes[i].ip;
 	struct cidr own;
 
-	return !memcmp(lease->key, batch->changes[i].key, KEY_LEN) &&
+	return !memcmp(lease->key, batch->orders.changes[i].key, KEY_LEN) &&
 	       lease_ip(lease, family_index(ip->family), &own) && !cidr_compare(&own, ip);
 }
 
@@ -128,7 +126,7 @@ static void allow_done(struct server *server, const struct batch *batch, uint32_
 
 	if (!error && order_stands(server, batch, i))
 		server->leases.list[index].flags |= LEASE_IN_DEVICE
-						    << family_index(batch->changes[i].ip.family);
+						    << family_index(batch->orders.changes[i].ip.family);
 	if (!session)
 		return;
 	--session->orders;
@@ -138,7 +136,7 @@ static void allow_done(struct server *server, const struct batch *batch, uint32_
 
 static void take_done(struct server *server, const struct batch *batch, uint32_t i, int error)
 {
-	int v = family_index(batch->changes[i].ip.family);
+	int v = family_index(batch->orders.changes[i].ip.family);
 	uint32_t index = batch->lease[i];
 
 	if (!order_stands(server, batch, i) ||

@@ -20,8 +20,7 @@ static const char *const reasons[REASON_TYPES] = {
 	[REASON_FAILED] = "it could not be made good",
 	[REASON_INVALID] = "invalid request",
 	[REASON_UNSUPPORTED] = "unsupported command or version",
-	[REASON_UNAVAILABLE] = "no address to be had: the pools are used up, the address that it "
-			       "asked for is not free, or there is no pool of that family",
+	[REASON_UNAVAILABLE] = "no address: pools used up, none of that family, or a wish taken",
 	[REASON_LATER] = "can't be done now, told to try again",
 	[REASON_STRANGER] = "this link-local is in no peer's allowed-ips: add it, as /128",
 	[REASON_PORT] = "its source port is not below 1024",

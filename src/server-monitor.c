@@ -35,8 +35,7 @@ enum {
 struct take {
 	struct take *next;
 	uint64_t came; /* ms */
-	struct server_orders orders; /* must be the last: changes follow */
-	struct device_change changes[DEVICE_BATCH];
+	struct server_orders orders;
 };
 
 struct monitor {
@@ -86,17 +85,13 @@ static void tell_reading(void)
 
 static void engine_up(struct supervisor *supervisor)
 {
-	struct {
-		struct server_start start;
-		struct cidr pools[POOLS];
-	} message = { .start = monitor.setup.start };
+	struct server_start *start = &monitor.setup.start;
 
-	message.start.head.type = SERVER_START;
-	message.start.head.count = monitor.guard.pools.count;
+	start->head.type = SERVER_START;
+	start->head.count = monitor.guard.pools.count;
 	for (uint32_t i = 0; i < monitor.guard.pools.count; ++i)
-		message.pools[i] = monitor.guard.pools.list[i].net;
-	supervisor_send(supervisor, &message.start.head,
-			sizeof(message.start) + message.start.head.count * sizeof(struct cidr), -1);
+		start->pools[i] = monitor.guard.pools.list[i].net;
+	supervisor_send(supervisor, &start->head, SERVER_LENGTH(start, pools), -1);
 	tell(SERVER_LISTEN, monitor.setup.listen_fd);
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
 	tell_journal(SERVER_JOURNAL, monitor.setup.journal_fd, 0);
@@ -204,22 +199,16 @@ static void read_soon(uint64_t now, uint64_t pause)
 
 /* --- orders --- */
 
-static void done(const struct server_orders *orders, const uint8_t *errors)
+static void tell_done(const struct server_orders *orders, const uint8_t *errors)
 {
-	struct {
-		struct server_done done;
-		uint8_t errors[DEVICE_BATCH];
-	} message = {
-		.done = {
-			.head = { .type = SERVER_DONE, .count = orders->head.count },
-			.order = orders->order,
-			.stamp = monitor.stamp,
-		},
+	struct server_done done = {
+		.head = { .type = SERVER_DONE, .count = orders->head.count },
+		.order = orders->order,
+		.stamp = monitor.stamp,
 	};
 
-	memcpy(message.errors, errors, orders->head.count);
-	supervisor_send(&monitor.supervisor, &message.done.head,
-			sizeof(message.done) + orders->head.count, -1);
+	memcpy(done.errors, errors, orders->head.count);
+	supervisor_send(&monitor.supervisor, &done.head, SERVER_LENGTH(&done, errors), -1);
 }
 
 /*
@@ -269,7 +258,7 @@ static void order_allow(const struct server_orders *orders)
 			log_forbidden(&orders->changes[i], "allow", errors[i]);
 	}
 	carry_out(orders, errors, false, device_allow);
-	done(orders, errors);
+	tell_done(orders, errors);
 }
 
 static void order_take(const struct server_orders *orders)
@@ -279,13 +268,12 @@ static void order_take(const struct server_orders *orders)
 
 	if (!take) {
 		memset(errors, ENOMEM, sizeof(errors));
-		done(orders, errors);
+		tell_done(orders, errors);
 		return;
 	}
 	take->next = NULL;
 	take->came = now_ms();
-	memcpy(&take->orders, orders,
-	       sizeof(*orders) + orders->head.count * sizeof(*orders->changes));
+	memcpy(&take->orders, orders, SERVER_LENGTH(orders, changes));
 	*monitor.takes_end = take;
 	monitor.takes_end = &take->next;
 }
@@ -302,7 +290,7 @@ static void take_now(const struct server_orders *orders)
 	carry_out(orders, errors, true, device_take);
 	for (uint32_t i = 0; i < orders->head.count; ++i)
 		errors[i] = errors[i] == EALREADY ? 0 : errors[i];
-	done(orders, errors);
+	tell_done(orders, errors);
 }
 
 /*

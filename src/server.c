@@ -26,12 +26,13 @@ enum { REFUSALS_LOGGED = 100 /* in a second */ };
 #define PLAIN_FD { sizeof(struct server_plain), 0, 0, true }
 
 const struct message_rule server_engine_rules[SERVER_TYPES] = {
-	[SERVER_START] = { sizeof(struct server_start), sizeof(struct cidr), POOLS, false },
+	[SERVER_START] = { offsetof(struct server_start, pools), sizeof(struct cidr), POOLS,
+			   false },
 	[SERVER_LISTEN] = PLAIN_FD,
 	[SERVER_CONTROL] = PLAIN_FD,
 	[SERVER_JOURNAL] = { sizeof(struct server_journal), 0, 0, true },
 	[SERVER_READING] = { sizeof(struct server_reading), 0, 0, true },
-	[SERVER_DONE] = { sizeof(struct server_done), 1, DEVICE_BATCH, false },
+	[SERVER_DONE] = { offsetof(struct server_done, errors), 1, DEVICE_BATCH, false },
 	[SERVER_RENAMED] = { sizeof(struct server_journal), 0, 0, false },
 	[SERVER_STOP] = PLAIN,
 };
@@ -39,13 +40,13 @@ const struct message_rule server_engine_rules[SERVER_TYPES] = {
 const struct message_rule server_monitor_rules[SERVER_TYPES] = {
 	[SERVER_READY] = PLAIN,
 	[SERVER_READ] = PLAIN,
-	[SERVER_ALLOW] = { sizeof(struct server_orders), sizeof(struct device_change),
+	[SERVER_ALLOW] = { offsetof(struct server_orders, changes), sizeof(struct device_change),
 			   DEVICE_BATCH, false },
-	[SERVER_TAKE] = { sizeof(struct server_orders), sizeof(struct device_change),
+	[SERVER_TAKE] = { offsetof(struct server_orders, changes), sizeof(struct device_change),
 			  DEVICE_BATCH, false },
 	[SERVER_NEW_JOURNAL] = PLAIN,
 	[SERVER_RENAME] = PLAIN,
-	[SERVER_LOG] = { sizeof(struct server_log), sizeof(struct server_log_item),
+	[SERVER_LOG] = { offsetof(struct server_log, items), sizeof(struct server_log_item),
 			 SERVER_LOG_ITEMS, false },
 	[SERVER_STOPPED] = PLAIN,
 };
@@ -62,13 +63,12 @@ void server_tell(struct server *server, enum server_message type)
 
 static void log_flush(struct server *server)
 {
-	size_t len = sizeof(server->log) + server->log.head.count * sizeof(*server->log_items);
-
 	if (!server->log.head.count)
 		return;
 	server->log.head.type = SERVER_LOG;
 	/* A line that there is no room for is lost; the monitor is told how many. */
-	if (channel_send(&server->channel, &server->log.head, len, -1))
+	if (channel_send(&server->channel, &server->log.head,
+			 SERVER_LENGTH(&server->log, items), -1))
 		server->refusals_suppressed += server->log.head.count;
 	server->log.head.count = 0;
 }
@@ -79,7 +79,7 @@ struct server_log_item *server_log(struct server *server, enum server_event even
 
 	if (server->log.head.count == SERVER_LOG_ITEMS)
 		log_flush(server);
-	item = &server->log_items[server->log.head.count++];
+	item = &server->log.items[server->log.head.count++];
 	*item = (struct server_log_item){ .event = event };
 	return item;
 }

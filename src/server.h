@@ -7,6 +7,7 @@
 #ifndef SERVER_H
 #define SERVER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "channel.h"
@@ -37,13 +38,13 @@ enum server_message {
 };
 
 struct server_start {
-	struct message head; /* items: pools, as struct cidr */
+	struct message head; /* items: pools */
 	uint32_t lease_time; /* seconds */
 	uint32_t ifindex;
 	struct journal_start place; /* where the device lives now */
 	char interface[16];
 	uint8_t secret[JOURNAL_SECRET]; /* random, for a journal that begins */
-	struct cidr pools[];
+	struct cidr pools[POOLS];
 };
 
 /* SERVER_LISTEN, _CONTROL, _RENAMED, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME, _STOPPED. */
@@ -67,14 +68,14 @@ struct server_reading {
 struct server_orders {
 	struct message head;
 	uint32_t order;
-	struct device_change changes[];
+	struct device_change changes[DEVICE_BATCH];
 };
 
 struct server_done {
 	struct message head; /* items: as the orders had */
 	uint32_t order;
 	uint32_t stamp; /* counts what was done to the device; 0 is never used */
-	uint8_t errors[]; /* of each change: 0, or an errno */
+	uint8_t errors[DEVICE_BATCH]; /* of each change: 0, or an errno */
 };
 
 enum server_event {
@@ -128,12 +129,17 @@ struct server_log_item {
 	uint8_t key[KEY_LEN];
 };
 
+enum { SERVER_LOG_ITEMS = 48 };
+
 struct server_log {
 	struct message head;
-	struct server_log_item items[];
+	struct server_log_item items[SERVER_LOG_ITEMS];
 };
 
-enum { SERVER_LOG_ITEMS = 48 };
+/* The length of a message that ends with an array of items: of the items in use. */
+#define SERVER_LENGTH(message, items) \
+	(offsetof(__typeof__(*(message)), items) + \
+	 (message)->head.count * sizeof(*(message)->items))
 
 /* What each half takes from the other. */
 extern const struct message_rule server_engine_rules[SERVER_TYPES];

@@ -20,8 +20,8 @@ enum { PATIENCE_MS = 5000, ROLES = 2 };
 static const char *const roles[ROLES] = { "client", "server" };
 
 /*
- * A descriptor for the daemon's process; -ENOENT or -ECONNREFUSED: none runs. The second look makes
- * sure that the pid is still the daemon's, and has not gone to another process meanwhile.
+ * A descriptor for the daemon's process; -ENOENT or -ECONNREFUSED: none runs. The second look
+ * makes sure that the pid is still the daemon's, and not another process's by now.
  */
 static int daemon_open(const char *interface, const char *role)
 {
@@ -63,7 +63,8 @@ int stop_main(int argc, const char *argv[])
 		return dynamic_usage(argv[0], "exactly one interface is needed");
 	log_open(argv[1]);
 	for (int i = 0; i < ROLES; ++i) {
-		polled[i] = (struct pollfd){ .fd = daemon_open(argv[1], roles[i]), .events = POLLIN };
+		polled[i].fd = daemon_open(argv[1], roles[i]);
+		polled[i].events = POLLIN;
 		if (polled[i].fd == -ENOENT || polled[i].fd == -ECONNREFUSED)
 			continue;
 		found = true;

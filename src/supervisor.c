@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Of an engine's end two signs come, in any order: its channel closes, and the spawner tells how it
- * ended. The first decides when the next one starts; the second is for the log.
+ * Of an engine's end two signs come, in any order: its channel closes, and the spawner tells how
+ * it ended. The first of them decides when the next one starts; the spawner's is for the log.
  */
 
 #include <errno.h>
@@ -83,7 +83,8 @@ static void log_end(const struct supervisor *s, int status)
 	if (status == -1)
 		log_line(LOG_ERR, "cannot start an engine; next try in %u s", (unsigned int)wait);
 	else if (WIFSIGNALED(status))
-		log_line(LOG_ERR, "the engine was killed by signal %d (%s); the next starts in %u s",
+		log_line(LOG_ERR,
+			 "the engine was killed by signal %d (%s); the next starts in %u s",
 			 WTERMSIG(status), strsignal(WTERMSIG(status)), (unsigned int)wait);
 	else if (!s->draining || WEXITSTATUS(status))
 		log_line(LOG_ERR, "the engine ended with status %d; the next starts in %u s",

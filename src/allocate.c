@@ -56,7 +56,7 @@ struct search {
 /* How many addresses, from this one on, a prefix blocks. */
 static uint64_t blocked_span(const struct cidr *prefix, const struct cidr *ip)
 {
-	unsigned int bits = family_bits(ip->family) - prefix->prefix, bytes = family_bits(ip->family) / 8;
+	unsigned int bytes = family_bits(ip->family) / 8, bits = 8 * bytes - prefix->prefix;
 	uint64_t offset = 0, size;
 
 	if (bits >= 64)

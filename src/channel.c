@@ -142,7 +142,7 @@ int channel_receive(struct channel *channel, union message_buffer *buf, int *fd)
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.space,
-		/* Room for just one: the padding of CMSG_SPACE() would let in a second, and leak it. */
+		/* Room for just one: the padding of CMSG_SPACE() would let in a second. */
 		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
 	struct cmsghdr *head;

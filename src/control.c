@@ -148,7 +148,7 @@ static void session_answer(struct control_session *session)
 
 static void session_ready(struct watch *watch, uint32_t events)
 {
-	struct control_session *session = (struct control_session *)watch;
+	struct control_session *session = watch_owner(watch, struct control_session, watch);
 	static const char get[] = "get=1\n\n";
 	ssize_t len;
 
@@ -184,8 +184,7 @@ static struct control_session *session_free(struct control *control)
 
 static void listener_ready(struct watch *watch, uint32_t events)
 {
-	struct control *control =
-		(struct control *)((char *)watch - offsetof(struct control, listener));
+	struct control *control = watch_owner(watch, struct control, listener);
 	struct control_session *session = session_free(control);
 	int fd;
 

@@ -66,7 +66,9 @@ int guard_retired(struct guard *guard, int journal_fd)
 	struct journal_result result;
 	int ret = journal_replay(journal_fd, &reader, &result);
 
-	qsort(guard->retired, guard->retired_count, sizeof(*guard->retired), change_compare);
+	if (guard->retired_count)
+		qsort(guard->retired, guard->retired_count, sizeof(*guard->retired),
+		      change_compare);
 	return scan.no_memory ? -ENOMEM : ret;
 }
 

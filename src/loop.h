@@ -9,10 +9,14 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
 #define NEVER UINT64_MAX
+
+/* The struct of this type that a watch is the member of. */
+#define watch_owner(watch, type, member) ((type *)((char *)(watch) - offsetof(type, member)))
 
 /* A descriptor that is waited for; part of the caller's struct. Zero it before loop_add(). */
 struct watch {

@@ -53,7 +53,7 @@ struct request {
 
 struct response {
 	enum status status;
-	char errmsg[ERRMSG_LEN]; /* printable ASCII, "" for none; from a server: not to be trusted */
+	char errmsg[ERRMSG_LEN]; /* printable ASCII, "" for none; whatever the server likes */
 	struct cidr ip[FAMILIES]; /* family 0: none; prefix as sent */
 	uint32_t lease_start; /* seconds since 1970 UTC */
 	uint32_t lease_time; /* seconds, 0: none given */

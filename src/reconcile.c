@@ -121,12 +121,12 @@ static void ended(struct server *server, uint32_t index, int v, enum server_reas
 
 static void allow_done(struct server *server, const struct batch *batch, uint32_t i, int error)
 {
+	int v = family_index(batch->orders.changes[i].ip.family);
 	struct session *session = batch->session[i];
 	uint32_t index = batch->lease[i];
 
 	if (!error && order_stands(server, batch, i))
-		server->leases.list[index].flags |= LEASE_IN_DEVICE
-						    << family_index(batch->orders.changes[i].ip.family);
+		server->leases.list[index].flags |= LEASE_IN_DEVICE << v;
 	if (!session)
 		return;
 	--session->orders;

@@ -100,7 +100,7 @@ static int confine(const char *empty_dir, uid_t uid, gid_t gid)
 	const struct rlimit none = { 0, 0 };
 	int ret;
 
-	/* A session of its own: a Ctrl-C on the terminal is for the monitor, which ends us in order. */
+	/* A session of its own: a Ctrl-C is for the monitor, which ends us in order. */
 	setsid();
 	ret = bounding_set(0);
 	if (ret)

@@ -493,7 +493,7 @@ int server_monitor(const struct server_setup *setup)
 	if (spawner < 0)
 		return 1;
 	if (nobody)
-		log_line(LOG_NOTICE, "there is no user " SANDBOX_USER ": the engine runs as nobody");
+		log_line(LOG_NOTICE, "no user " SANDBOX_USER ": the engine runs as nobody");
 	ret = guard_retired(&monitor.guard, setup->journal_fd);
 	if (ret == -ENOMEM)
 		return log_failure("out of memory");

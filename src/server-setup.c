@@ -142,8 +142,8 @@ static bool check_pools(struct server_setup *setup)
 	if (ret)
 		log_failure("cannot ask for addresses: %s", strerror(-ret));
 	else if (!setup->pools.count && !walk.error)
-		log_failure("there is no pool: name one (`pool 192.0.2.0/24'), or give the interface "
-			    "an address with its network");
+		log_failure("there is no pool: name one (`pool 192.0.2.0/24'), or give the "
+			    "interface an address with its network");
 	return !ret && setup->pools.count && !walk.error;
 }
 

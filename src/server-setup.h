@@ -38,7 +38,7 @@ bool server_setup_open(struct server_setup *setup);
 /* Puts fe80::/64 on the interface if fe80:: is not there, and says so. False after a log line. */
 bool server_setup_address(const struct server_setup *setup);
 
-/* Opens an empty journal beside the one in use. Returns the descriptor, the setup's own, or -errno. */
+/* Opens an empty journal beside the one in use. Returns its descriptor, the setup's, or -errno. */
 int server_setup_new_journal(struct server_setup *setup);
 
 /*

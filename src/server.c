@@ -323,7 +323,7 @@ static void message_came(struct server *server, const union message_buffer *buff
 
 static void monitor_ready(struct watch *watch, uint32_t events)
 {
-	struct server *server = (struct server *)((char *)watch - offsetof(struct server, monitor));
+	struct server *server = watch_owner(watch, struct server, monitor);
 	union message_buffer buffer;
 	int ret, fd;
 

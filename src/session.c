@@ -181,7 +181,7 @@ void session_answer(struct session *session)
 
 static void session_ready(struct watch *watch, uint32_t events)
 {
-	struct session *session = (struct session *)watch;
+	struct session *session = watch_owner(watch, struct session, watch);
 
 	if (events & (EPOLLERR | EPOLLHUP))
 		session_close(session);
@@ -249,7 +249,7 @@ static void session_open(struct server *server, int fd, const struct cidr *from)
 
 void sessions_accept(struct watch *watch, uint32_t events)
 {
-	struct server *server = (struct server *)((char *)watch - offsetof(struct server, listener));
+	struct server *server = watch_owner(watch, struct server, listener);
 	struct sockaddr_in6 from;
 	struct cidr ip;
 	socklen_t len;

@@ -19,9 +19,6 @@ enum {
 	BURST = 64, /* messages taken in one go, so that one engine can't keep the monitor busy */
 };
 
-#define supervisor_of(watch, member) \
-	((struct supervisor *)((char *)(watch) - offsetof(struct supervisor, member)))
-
 static void schedule(struct supervisor *s)
 {
 	uint64_t now = now_ms();
@@ -52,7 +49,7 @@ static void want_events(struct supervisor *s)
 
 static void engine_ready(struct watch *watch, uint32_t events)
 {
-	struct supervisor *s = supervisor_of(watch, engine);
+	struct supervisor *s = watch_owner(watch, struct supervisor, engine);
 	union message_buffer buffer;
 	int fd, ret;
 
@@ -93,7 +90,7 @@ static void log_end(const struct supervisor *s, int status)
 
 static void spawner_ready(struct watch *watch, uint32_t events)
 {
-	struct supervisor *s = supervisor_of(watch, spawner);
+	struct supervisor *s = watch_owner(watch, struct supervisor, spawner);
 	bool gone = false;
 	int status;
 

@@ -10,8 +10,6 @@
 #include "dynamic.h"
 #include "subcommands.h"
 
-const char *PROG_NAME = "wg"; /* by the wrapper, `wg dynamic' is how it is called */
-
 int main(int argc, const char *argv[])
 {
 	const char *slash, *name;

@@ -325,7 +325,7 @@ static void monitor_ready(struct watch *watch, uint32_t events)
 {
 	struct server *server = watch_owner(watch, struct server, monitor);
 	union message_buffer buffer;
-	int ret, fd;
+	int ret = -EAGAIN, fd;
 
 	if (events & EPOLLOUT && channel_flush(&server->channel))
 		server->loop.stop = true;
@@ -342,11 +342,16 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void flush(struct server *server)
+{
+	if (store_write(server))
+		store_sync(server);
+}
+
 /* All is on disk that was promised; what is under way is lost to nobody. */
 static void stop(struct server *server)
 {
-	store_write(server);
-	store_sync(server);
+	flush(server);
 	log_flush(server);
 	server_tell(server, SERVER_STOPPED);
 	channel_flush(&server->channel);
@@ -361,12 +366,13 @@ static uint64_t turn(void *data)
 	if (server->ready) {
 		at = sooner(at, leases_turn(server, now));
 		at = sooner(at, reconcile_turn(server, now));
+		/* What has ended is on disk before anybody is told so. */
+		flush(server);
 		grant_all(server, now);
 		at = sooner(at, store_turn(server, now));
 		at = sooner(at, sessions_turn(server, now));
 		orders_send(server);
-		if (store_write(server))
-			store_sync(server);
+		flush(server);
 		if (server->reading_wanted <= now) {
 			server->reading_wanted = now + READING_MS;
 			server->reading_asked = now;

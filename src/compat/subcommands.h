@@ -6,7 +6,7 @@
 #ifndef SUBCOMMANDS_H
 #define SUBCOMMANDS_H
 
-/* The program's name, for messages and usage lines; set by main() before all else. */
+/* The program's name, for messages and usage lines. */
 extern const char *PROG_NAME;
 
 /*

@@ -38,7 +38,10 @@ const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
 	struct cidr wider = *ip;
 
 	holder = reading_holder(book->reading, ip, ip->prefix - 1, peer);
-	if (holder && (holder->peer == DEVICE_SELF || !taken_back(book, ip)))
+	/* Behind a peer that had it there may still be the host itself. */
+	if (holder && holder->peer != DEVICE_SELF && taken_back(book, ip))
+		holder = reading_holder(book->reading, ip, ip->prefix - 1, holder->peer);
+	if (holder)
 		return holder;
 	--wider.prefix;
 	return reading_holder(book->reading, &wider, pool ? pool->net.prefix : 0, peer);

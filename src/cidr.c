@@ -114,21 +114,11 @@ int cidr_compare(const struct cidr *a, const struct cidr *b)
 	return diff ? diff : (a->prefix > b->prefix) - (a->prefix < b->prefix);
 }
 
-/* Whether c lies inside one of the prefixes. */
-static bool inside(const struct cidr *c, const struct cidr *list, size_t count)
-{
-	for (size_t i = 0; i < count; ++i) {
-		if (cidr_contains(&list[i], c))
-			return true;
-	}
-	return false;
-}
-
 bool cidr_is_link_local(const struct cidr *c)
 {
 	static const struct cidr link_local = { AF_INET6, 10, { 0xfe, 0x80 } };
 
-	return inside(c, &link_local, 1);
+	return cidr_contains(&link_local, c);
 }
 
 bool cidr_is_assignable(const struct cidr *c)
@@ -140,9 +130,13 @@ bool cidr_is_assignable(const struct cidr *c)
 		{ AF_INET, 3, { 224 } }, /* multicast and 240.0.0.0/4 */
 		{ AF_INET6, 127, { 0 } }, /* :: and ::1 */
 		{ AF_INET6, 96, { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff } },
+		{ AF_INET6, 10, { 0xfe, 0x80 } },
 		{ AF_INET6, 8, { 0xff } },
 	};
 
-	return c->family && !cidr_is_link_local(c) &&
-	       !inside(c, never, sizeof(never) / sizeof(never[0]));
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); ++i) {
+		if (cidr_overlaps(&never[i], c))
+			return false;
+	}
+	return c->family;
 }

@@ -58,7 +58,7 @@ bool cidr_is_link_local(const struct cidr *c);
 /*
  * Whether the address may be given to a host inside a tunnel at all. Not: unspecified and
  * 0.0.0.0/8, loopback, link-local, multicast, 240.0.0.0/4 (RFC 6890), IPv4-mapped (RFC 4291,
- * 2.5.5.2).
+ * 2.5.5.2). Of a network: whether all its addresses may.
  */
 bool cidr_is_assignable(const struct cidr *c);
 

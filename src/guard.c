@@ -155,6 +155,15 @@ void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t st
 
 /* --- judgement --- */
 
+/* Whether it is an address that may be leased at all, written as it always is: no byte to spare. */
+static bool is_address(const struct cidr *ip)
+{
+	struct cidr masked = *ip;
+
+	cidr_mask(&masked);
+	return cidr_is_host(ip) && !cidr_compare(ip, &masked) && cidr_is_assignable(ip);
+}
+
 static bool is_ours(const struct guard_change *done, const struct device_change *change)
 {
 	return !done->taken && !memcmp(done->key, change->key, sizeof(done->key));
@@ -169,7 +178,7 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 	struct cidr wider = *ip;
 	uint32_t peer;
 
-	if (!cidr_is_host(ip) || !cidr_is_assignable(ip))
+	if (!is_address(ip))
 		return EINVAL;
 	pool = pools_find(&guard->pools, ip);
 	if (pool ? pool_excludes(pool, ip) : !is_retired(guard, change))
@@ -179,6 +188,9 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 		return ESRCH;
 	done = change_of(guard, ip);
 	holder = reading_holder(&guard->reading, ip, ip->prefix - 1, peer);
+	/* Behind a peer that had it there may still be the host itself. */
+	if (done && holder && holder->peer != DEVICE_SELF)
+		holder = reading_holder(&guard->reading, ip, ip->prefix - 1, holder->peer);
 	if (holder && holder->peer == DEVICE_SELF)
 		return EADDRINUSE;
 	if (done ? !done->taken && !is_ours(done, change) : holder != NULL)
@@ -194,7 +206,7 @@ int guard_take(const struct guard *guard, const struct device_change *change)
 	const struct guard_change *done;
 	uint32_t peer;
 
-	if (!cidr_is_host(&change->ip) || !cidr_is_assignable(&change->ip))
+	if (!is_address(&change->ip))
 		return EINVAL;
 	if (!pools_find(&guard->pools, &change->ip) && !is_retired(guard, change))
 		return EPERM;

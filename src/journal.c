@@ -221,8 +221,8 @@ static bool replay_header(struct replay *replay, char *line)
 	char *version = word(&line), *interface = word(&line), *hex = word(&line);
 	uint8_t secret[JOURNAL_SECRET];
 
-	if (!hex || line || strcmp(version, "1") || strlen(interface) >= IFNAMSIZ ||
-	    strlen(hex) != 2 * JOURNAL_SECRET)
+	if (!version || !interface || !hex || line || strcmp(version, "1") ||
+	    strlen(interface) >= IFNAMSIZ || strlen(hex) != 2 * JOURNAL_SECRET)
 		return false;
 	for (int i = 0; i < JOURNAL_SECRET; ++i) {
 		if (sscanf(hex + 2 * i, "%2hhx", &secret[i]) != 1)
@@ -283,16 +283,16 @@ static bool replay_lease(struct replay *replay, char *line)
 /* One line, without its newline; it may be written into. */
 static bool replay_line(struct replay *replay, char *line, size_t len)
 {
-	char *crc, *end, *type;
+	char crc[CRC_DIGITS + 2], *end, *type;
 	bool first = replay->line == 1;
 
 	if (len >= JOURNAL_LINE || len < CRC_DIGITS + 2 || memchr(line, '\0', len))
 		return false;
-	crc = line + len - CRC_DIGITS;
-	if (crc[-1] != ' ' || strtoul(crc, &end, 16) != crc32c(line, len - CRC_DIGITS - 1) ||
-	    end != line + len)
+	end = line + len - CRC_DIGITS - 1;
+	sprintf(crc, " %08" PRIx32, crc32c(line, end - line));
+	if (strcmp(end, crc))
 		return false;
-	crc[-1] = '\0';
+	*end = '\0';
 	type = word(&line);
 	if (first || !type)
 		return first && type && !strcmp(type, "wg-dynamic-leases") &&
@@ -307,11 +307,12 @@ static bool replay_line(struct replay *replay, char *line, size_t len)
 	return !strcmp(type, "lease") && replay_lease(replay, line);
 }
 
-static void replay_any(struct replay *replay, char *line, size_t len)
+/* Without a newline it is one that was cut short, even if nothing else is missing. */
+static void replay_any(struct replay *replay, char *line, size_t len, bool newline)
 {
 	++replay->line;
 	line[len] = '\0';
-	if (replay_line(replay, line, len))
+	if (newline && replay_line(replay, line, len))
 		return;
 	++replay->result->dropped;
 	if (!replay->damaged)
@@ -339,17 +340,17 @@ int journal_replay(int fd, const struct journal_reader *reader, struct journal_r
 		have += len;
 		for (line = buf; (newline = memchr(line, '\n', buf + have - line));
 		     line = newline + 1)
-			replay_any(&replay, line, newline - line);
+			replay_any(&replay, line, newline - line, true);
 		have -= line - buf;
 		memmove(buf, line, have);
 		/* What is longer than any record is damaged; its rest will be, too. */
 		if (have == READ_CHUNK) {
-			replay_any(&replay, buf, have);
+			replay_any(&replay, buf, have, false);
 			have = 0;
 		}
 	}
 	if (!len && have)
-		replay_any(&replay, buf, have);
+		replay_any(&replay, buf, have, false);
 	free(buf);
 	if (len < 0)
 		return -errno;

@@ -236,9 +236,9 @@ static bool response_addresses(struct cidr ip[static FAMILIES], const struct res
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (!r->ip[v].family)
 			continue;
-		if (!cidr_is_assignable(&r->ip[v]))
-			return false;
 		cidr_host(&ip[v], r->ip[v].family, r->ip[v].ip);
+		if (!cidr_is_assignable(&ip[v]))
+			return false;
 	}
 	return true;
 }

@@ -177,7 +177,9 @@ bool pool_search(const struct pool *pool, uint64_t hash, struct cidr *found,
 			skip = pool_excludes(pool, found) ? 1 : blocked(data, pool, found);
 			if (!skip)
 				return true;
-			if (skip > span[i][1] - at || !--tries)
+			if (!--tries)
+				return false;
+			if (skip > span[i][1] - at)
 				break;
 			start = at + skip;
 		}

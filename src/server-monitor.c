@@ -52,6 +52,7 @@ struct monitor {
 	int reading_fd, child_fd;
 	struct server_reading reading; /* as told to the engine */
 	pid_t child; /* 0: none under way */
+	int read_error; /* why the last one failed, or 0 */
 	uint64_t child_began, read_at; /* ms; read_at: one is to begin, NEVER */
 	uint64_t adopted;
 	uint32_t child_stamp;
@@ -133,14 +134,23 @@ static void stop(int exit_status)
 
 /* --- readings --- */
 
+/* It is tried again, and said again when the reason is another. */
+static void read_failed(uint64_t now, int error)
+{
+	/* That the interface is gone, the kernel will tell. */
+	if (error != monitor.read_error && error != ENODEV && error != EPROTONOSUPPORT)
+		log_line(LOG_ERR, "cannot read the device: %s", strerror(error));
+	monitor.read_error = error;
+	monitor.read_at = now + FAILED_READ_MS;
+}
+
 static void read_now(uint64_t now)
 {
 	pid_t child = device_read(monitor.setup.start.interface, &monitor.child_fd);
 
 	monitor.read_at = NEVER;
 	if (child < 0) {
-		log_line(LOG_ERR, "cannot read the device: %s", strerror(-child));
-		monitor.read_at = now + FAILED_READ_MS;
+		read_failed(now, -child);
 		return;
 	}
 	monitor.child = child;
@@ -154,11 +164,11 @@ static void reading_came(uint64_t now)
 	int ret = reading_map(&reading, monitor.child_fd);
 
 	if (ret) {
-		log_line(LOG_ERR, "cannot use the reading of the device: %s", strerror(-ret));
 		close(monitor.child_fd);
-		monitor.read_at = now + FAILED_READ_MS;
+		read_failed(now, -ret);
 		return;
 	}
+	monitor.read_error = 0;
 	guard_adopt(&monitor.guard, &reading, monitor.child_stamp);
 	close(monitor.reading_fd);
 	monitor.reading_fd = monitor.child_fd;
@@ -180,10 +190,7 @@ static void child_ended(int status)
 		return;
 	}
 	close(monitor.child_fd);
-	/* That the interface is gone, the kernel will tell. */
-	if (error != ENODEV && error != EPROTONOSUPPORT)
-		log_line(LOG_ERR, "cannot read the device: %s", strerror(error));
-	monitor.read_at = now + FAILED_READ_MS;
+	read_failed(now, error);
 }
 
 /* A reading that begins from now on, but not so that we do nothing else. */

@@ -425,11 +425,6 @@ static void background(void)
 	daemon_ready();
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t turn(void *data)
 {
 	uint64_t now = now_ms(), at;
@@ -486,22 +481,16 @@ failed:
 	return false;
 }
 
-static bool watch_start(struct watch *watch, int fd,
-			void (*ready)(struct watch *watch, uint32_t events))
-{
-	*watch = (struct watch){ .fd = fd, .ready = ready };
-	return fd >= 0 && loop_add(&monitor.loop, watch, EPOLLIN);
-}
-
 static bool events_start(void)
 {
 	const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 
 	if (!loop_open(&monitor.loop) ||
-	    !watch_start(&monitor.signals, loop_signals(signals, 3), signals_ready) ||
-	    !watch_start(&monitor.events, net_events_open(), events_ready) ||
+	    !loop_watch(&monitor.loop, &monitor.signals, loop_signals(signals, 3),
+			signals_ready) ||
+	    !loop_watch(&monitor.loop, &monitor.events, net_events_open(), events_ready) ||
 	    (daemon_parent() >= 0 &&
-	     !watch_start(&monitor.parent, daemon_parent(), parent_gone))) {
+	     !loop_watch(&monitor.loop, &monitor.parent, daemon_parent(), parent_gone))) {
 		log_failure("cannot start: %s", strerror(errno));
 		return false;
 	}
@@ -552,7 +541,7 @@ static int run(bool foreground, uint32_t wait)
 	return monitor.supervisor.lost;
 }
 
-int client_main(int argc, const char *argv[])
+int dynamic_client(int argc, const char *argv[])
 {
 	bool foreground = false;
 	uint32_t wait = WAIT_S;

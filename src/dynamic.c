@@ -15,13 +15,13 @@ static const struct {
 	const char *words;
 	const char *description;
 } subcommands[] = {
-	{ "client", client_main, "<interface> [foreground] [wait <seconds>]",
+	{ "client", dynamic_client, "<interface> [foreground] [wait <seconds>]",
 	  "Lease addresses for an interface, and keep them leased" },
-	{ "server", server_main,
+	{ "server", dynamic_server,
 	  "<interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]",
 	  "Lease addresses to the peers of an interface" },
-	{ "show", show_main, "[<interface> | all] [dump]", "Show what is leased, and to whom" },
-	{ "stop", stop_main, "<interface>", "End the client and the server of an interface" },
+	{ "show", dynamic_show, "[<interface> | all] [dump]", "Show what is leased, and to whom" },
+	{ "stop", dynamic_stop, "<interface>", "End the client and the server of an interface" },
 };
 
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
@@ -67,7 +67,7 @@ int dynamic_main(int argc, const char *argv[])
 	static const char *const show[] = { "show", NULL };
 
 	if (argc == 1)
-		return show_main(1, (const char **)show);
+		return dynamic_show(1, (const char **)show);
 	if (is_help(argv[1])) {
 		usage(stdout);
 		return 0;

@@ -8,16 +8,16 @@
 #define DYNAMIC_H
 
 /* `client <interface> [foreground] [wait <seconds>]': client-monitor.c. */
-int client_main(int argc, const char *argv[]);
+int dynamic_client(int argc, const char *argv[]);
 
 /* `server <interface> [foreground] [pool <cidr>,...] [lease-time <seconds>]': server-monitor.c. */
-int server_main(int argc, const char *argv[]);
+int dynamic_server(int argc, const char *argv[]);
 
 /* `show [<interface> | all] [dump]': show.c. */
-int show_main(int argc, const char *argv[]);
+int dynamic_show(int argc, const char *argv[]);
 
 /* `stop <interface>': stop.c. */
-int stop_main(int argc, const char *argv[]);
+int dynamic_stop(int argc, const char *argv[]);
 
 /*
  * For a command line that can't be understood: prints the line that says why, and how the

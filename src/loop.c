@@ -17,6 +17,11 @@ uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 bool loop_open(struct loop *loop)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -50,6 +55,13 @@ bool loop_add(struct loop *loop, struct watch *watch, uint32_t events)
 	watch->events = events;
 	watch->added = !epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event);
 	return watch->added;
+}
+
+bool loop_watch(struct loop *loop, struct watch *watch, int fd,
+		void (*ready)(struct watch *watch, uint32_t events))
+{
+	*watch = (struct watch){ .fd = fd, .ready = ready };
+	return fd >= 0 && loop_add(loop, watch, EPOLLIN);
 }
 
 void loop_change(struct loop *loop, struct watch *watch, uint32_t events)

@@ -42,6 +42,16 @@ uint64_t now_ms(void);
 bool loop_open(struct loop *loop);
 void loop_close(struct loop *loop);
 
+/* The earlier of two times. */
+uint64_t sooner(uint64_t a, uint64_t b);
+
+/*
+ * Sets the watch up for a descriptor (none below 0) and starts to wait for EPOLLIN. False with
+ * errno set.
+ */
+bool loop_watch(struct loop *loop, struct watch *watch, int fd,
+		void (*ready)(struct watch *watch, uint32_t events));
+
 /* Starts to wait for events on watch->fd; false with errno set. */
 bool loop_add(struct loop *loop, struct watch *watch, uint32_t events);
 

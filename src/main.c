@@ -24,11 +24,11 @@ int main(int argc, const char *argv[])
 	}
 	if (!strcmp(name, "wg-dynamic-client")) {
 		argv[0] = "client";
-		return client_main(argc, argv);
+		return dynamic_client(argc, argv);
 	}
 	if (!strcmp(name, "wg-dynamic-server")) {
 		argv[0] = "server";
-		return server_main(argc, argv);
+		return dynamic_server(argc, argv);
 	}
 	argv[0] = "dynamic";
 	return dynamic_main(argc, argv);

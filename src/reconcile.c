@@ -114,6 +114,8 @@ static void ended(struct server *server, uint32_t index, int v, enum server_reas
 	leases_set_ending(&server->leases, index, v, false);
 	/* When it ended matters once nothing is held any more. */
 	leases_set(&server->leases, index, HOLDING_PAST, &ip);
+	/* Whoever gets it next must have it put in again. */
+	lease->flags &= ~(LEASE_IN_DEVICE << v);
 	if (!lease_holds(lease, FAMILIES))
 		lease->expires = now_ms();
 	store_lease(server, index);

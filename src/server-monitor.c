@@ -432,7 +432,7 @@ static void parent_gone(struct watch *watch, uint32_t events)
 
 static uint64_t turn(void *data)
 {
-	uint64_t now = now_ms(), at = NEVER, next;
+	uint64_t now = now_ms(), at;
 
 	(void)data;
 	if (monitor.stop_at <= now || monitor.supervisor.lost) {
@@ -440,22 +440,11 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 		return NEVER;
 	}
-	at = monitor.stop_at;
-	next = supervisor_turn(&monitor.supervisor, now);
-	at = next < at ? next : at;
-	next = takes_turn(now);
-	at = next < at ? next : at;
+	at = sooner(monitor.stop_at, supervisor_turn(&monitor.supervisor, now));
+	at = sooner(at, takes_turn(now));
 	if (!monitor.child && monitor.read_at <= now)
 		read_now(now);
-	if (!monitor.child && monitor.read_at < at)
-		at = monitor.read_at;
-	return at;
-}
-
-static bool watch(struct watch *watch, int fd, void (*ready)(struct watch *, uint32_t))
-{
-	*watch = (struct watch){ .fd = fd, .ready = ready };
-	return fd >= 0 && loop_add(&monitor.loop, watch, EPOLLIN);
+	return monitor.child ? at : sooner(at, monitor.read_at);
 }
 
 static bool open_all(int spawner)
@@ -470,10 +459,11 @@ static bool open_all(int spawner)
 		.types = SERVER_TYPES,
 	};
 	return loop_open(&monitor.loop) &&
-	       watch(&monitor.signals,
-		     loop_signals(signals, sizeof(signals) / sizeof(signals[0])), signals_ready) &&
-	       watch(&monitor.events, net_events_open(), events_ready) &&
-	       (daemon_parent() < 0 || watch(&monitor.parent, daemon_parent(), parent_gone)) &&
+	       loop_watch(&monitor.loop, &monitor.signals, loop_signals(signals, 4),
+			  signals_ready) &&
+	       loop_watch(&monitor.loop, &monitor.events, net_events_open(), events_ready) &&
+	       (daemon_parent() < 0 ||
+		loop_watch(&monitor.loop, &monitor.parent, daemon_parent(), parent_gone)) &&
 	       supervisor_open(&monitor.supervisor, spawner);
 }
 

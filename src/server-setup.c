@@ -376,7 +376,7 @@ static const char *parse(struct server_setup *setup, int argc, const char *argv[
 	return NULL;
 }
 
-int server_main(int argc, const char *argv[])
+int dynamic_server(int argc, const char *argv[])
 {
 	static struct server_setup setup;
 	const char *wrong;

@@ -280,12 +280,6 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	server_tell(server, SERVER_READY);
 }
 
-static bool listen_on(struct server *server, int fd)
-{
-	server->listener = (struct watch){ .fd = fd, .ready = sessions_accept };
-	return fd >= 0 && loop_add(&server->loop, &server->listener, EPOLLIN);
-}
-
 static void message_came(struct server *server, const union message_buffer *buffer, int fd)
 {
 	const void *message = buffer;
@@ -295,7 +289,7 @@ static void message_came(struct server *server, const union message_buffer *buff
 		start(server, message);
 		break;
 	case SERVER_LISTEN:
-		if (!listen_on(server, fd))
+		if (!loop_watch(&server->loop, &server->listener, fd, sessions_accept))
 			server->loop.stop = true;
 		break;
 	case SERVER_CONTROL:
@@ -336,11 +330,6 @@ static void monitor_ready(struct watch *watch, uint32_t events)
 }
 
 /* --- the loop --- */
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
 
 static void flush(struct server *server)
 {
@@ -399,8 +388,8 @@ int server_engine(int channel_fd)
 	server.compact = server.sweep = LEASE_NONE;
 	server.reading_wanted = NEVER;
 	channel_open(&server.channel, channel_fd, server_engine_rules, SERVER_TYPES);
-	server.monitor = (struct watch){ .fd = channel_fd, .ready = monitor_ready };
-	if (!loop_open(&server.loop) || !loop_add(&server.loop, &server.monitor, EPOLLIN))
+	if (!loop_open(&server.loop) ||
+	    !loop_watch(&server.loop, &server.monitor, channel_fd, monitor_ready))
 		return 1;
 	loop_run(&server.loop, turn, &server);
 	return server.stopping ? 0 : 1;

@@ -321,7 +321,7 @@ static int show_all(bool dump)
 	return status;
 }
 
-int show_main(int argc, const char *argv[])
+int dynamic_show(int argc, const char *argv[])
 {
 	bool dump = argc > 1 && !strcmp(argv[argc - 1], "dump");
 

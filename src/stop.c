@@ -53,7 +53,7 @@ static bool wait_gone(struct pollfd *polled)
 	return false;
 }
 
-int stop_main(int argc, const char *argv[])
+int dynamic_stop(int argc, const char *argv[])
 {
 	struct pollfd polled[ROLES];
 	bool found = false;

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Installs what `make demo' or `make check' needs, and does nothing when all is there.
+# Debian and Ubuntu: by apt-get, as root. Elsewhere: names what is missing and fails.
+
+set -u
+
+die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# What is needed, and the Debian package that has it. A path is a file, a word with a colon a
+# pkg-config module or a library of the compiler, anything else a command.
+DEMO="
+	cc gcc
+	make make
+	patch patch
+	pkg-config pkg-config
+	pc:libmnl libmnl-dev
+	/usr/include/stdio.h libc6-dev
+	/usr/include/linux/rtnetlink.h linux-libc-dev
+	wg wireguard-tools
+	wg-quick wireguard-tools
+	ip iproute2
+	ping iputils-ping
+	nft nftables
+	sysctl procps
+	unshare util-linux
+	nsenter util-linux
+	setpriv util-linux
+	mount mount
+	perl perl-base
+"
+CHECK="$DEMO
+	wireguard-go wireguard-go
+	bats bats
+	prove perl
+	pc:cmocka libcmocka-dev
+	lib:libasan.so gcc
+	lib:libubsan.so gcc
+	python3 python3
+	shellcheck shellcheck
+	mandoc mandoc
+	strace strace
+"
+
+# Also true where the module could be loaded by the first `ip link add'.
+kernel_has_wireguard() {
+	[[ -e /sys/module/wireguard ]] || modprobe -q -n wireguard 2>/dev/null
+}
+
+have() {
+	case $1 in
+	/*) [[ -e $1 ]] ;;
+	pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+	lib:*) [[ $(cc -print-file-name="${1#lib:}" 2>/dev/null) == /* ]] ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+# Sets NEEDS and PACKAGES to what is missing.
+look() {
+	local need package
+	NEEDS=() PACKAGES=()
+	while read -r need package; do
+		[[ -z $need ]] || have "$need" || {
+			NEEDS+=("${need#*:}")
+			[[ " ${PACKAGES[*]} " == *" $package "* ]] || PACKAGES+=("$package")
+		}
+	done <<<"$WANTED"
+}
+
+case "$#$*" in
+1demo)
+	WANTED=$DEMO
+	kernel_has_wireguard || WANTED+=$'\twireguard-go wireguard-go\n'
+	;;
+1check) WANTED=$CHECK ;;
+*) die "usage: ${0##*/} demo | check" ;;
+esac
+
+# Where system programs are is not in every user's PATH.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+look
+((${#NEEDS[@]})) || exit 0
+if [[ ! -e /etc/debian_version ]] || ! command -v apt-get >/dev/null; then
+	die "missing: ${NEEDS[*]}; install them with this system's package manager"
+fi
+
+# Recommended packages would bring a kernel along with wireguard-tools.
+INSTALL=(apt-get install --no-install-recommends -y "${PACKAGES[@]}")
+((UID == 0)) || die "missing: ${NEEDS[*]}; run: sudo ${INSTALL[*]}"
+
+export DEBIAN_FRONTEND=noninteractive
+OPTIONS=(-q -o DPkg::Lock::Timeout=120)
+echo "installing: ${PACKAGES[*]}"
+"${INSTALL[@]}" "${OPTIONS[@]}" || {
+	apt-get update "${OPTIONS[@]}" && "${INSTALL[@]}" "${OPTIONS[@]}"
+} || die "could not install: ${PACKAGES[*]}"
+
+look
+((!${#NEEDS[@]})) || die "still missing after the installation: ${NEEDS[*]}"

@@ -77,7 +77,13 @@ $(WG_QUICK):
 
 man_pages := $(wildcard man/*.[1-9])
 
-install: all
+# Ours stand in front of those of wireguard-tools, and must not take their place.
+in_front:
+	@if [ '$(DESTDIR)$(BINDIR)/wg' -ef '$(WG)' ]; then \
+		echo '$(WG) is that of wireguard-tools: choose another PREFIX' >&2; exit 1; \
+	fi
+
+install: in_front all
 	@install -v -d '$(DESTDIR)$(BINDIR)'
 	@install -v -m 0755 $(BUILD)/wg-dynamic $(wrappers) '$(DESTDIR)$(BINDIR)/'
 	@ln -sfv wg-dynamic '$(DESTDIR)$(BINDIR)/wg-dynamic-client'
@@ -88,7 +94,7 @@ install: all
 	@[ '$(WITH_BASHCOMPLETION)' != yes ] || install -v -D -m 0644 \
 		completion/wg-dynamic.bash-completion '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
 
-uninstall:
+uninstall: in_front
 	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BINDIR)/%',wg-dynamic wg-dynamic-client \
 		wg-dynamic-server $(notdir $(wrappers)))
 	@for page in $(man_pages); do \
@@ -160,6 +166,6 @@ help:
 
 force:
 .DEFAULT_GOAL := all
-.PHONY: all install uninstall clean units deps-demo deps-check demo check check-installed help force
+.PHONY: all in_front install uninstall clean units deps-demo deps-check demo check check-installed help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

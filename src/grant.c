@@ -86,12 +86,17 @@ static uint32_t identify(struct session *session, uint64_t now)
 static void end_first(struct session *session, uint32_t lease, const bool *families,
 		      enum server_reason reason)
 {
-	session->state = SESSION_WAITING;
-	session->lease = lease;
+	bool held = false;
+
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (families[v])
-			lease_end(session->server, lease, v, reason);
+		if (!families[v])
+			continue;
+		lease_end(session->server, lease, v, reason);
+		held |= lease_holds(&session->server->leases.list[lease], v);
 	}
+	/* What needs no change of the device has ended already: nobody would wake it. */
+	session->state = held ? SESSION_WAITING : SESSION_READY;
+	session->lease = held ? lease : LEASE_NONE;
 }
 
 static void release(struct session *session, uint32_t lease)

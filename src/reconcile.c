@@ -273,6 +273,7 @@ void reconcile_lease(struct server *server, uint32_t index, bool put_back, uint6
 	/* What we have changed since is not in the reading. */
 	if (order_is_later(&server->book, lease->order))
 		return;
+	lease->order = 0; /* what the reading has needs no stamp, which would wrap some day */
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (!lease_holds(lease, v) || lease->flags & LEASE_ENDING << v)
 			continue;

@@ -20,17 +20,17 @@ VERSION := 0.1.0
 BUILD := build
 
 CFLAGS ?= -O2
-CFLAGS += -std=gnu11 -D_GNU_SOURCE
-CFLAGS += -Wall -Wextra
+override CFLAGS += -std=gnu11 -D_GNU_SOURCE
+override CFLAGS += -Wall -Wextra
 # Routers run this: no tables for exceptions, which C does not have, and nothing that is not used.
-CFLAGS += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
-CFLAGS += -MMD -MP
-CFLAGS += $(WERROR)
-CPPFLAGS += -Isrc -Isrc/compat
-CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"' -DWG_DYNAMIC_VERSION='"$(VERSION)"'
-CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
-LDFLAGS += -Wl,--gc-sections
-LDLIBS += $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null || echo -lmnl)
+override CFLAGS += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
+override CFLAGS += -MMD -MP
+override CFLAGS += $(WERROR)
+override CPPFLAGS += -Isrc -Isrc/compat
+override CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"' -DWG_DYNAMIC_VERSION='"$(VERSION)"'
+override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
+override LDFLAGS += -Wl,--gc-sections
+override LDLIBS += $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null || echo -lmnl)
 
 ifneq ($(V),1)
 Q := @
@@ -133,6 +133,7 @@ $(eval $(call flavour,plain))
 $(eval $(call flavour,asan))
 
 units: $(unit_tests)
+.SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
 deps-demo:
 	@tests/install-deps.sh demo

@@ -21,13 +21,20 @@ static const struct lease *lease_at(const struct book *book, uint32_t index)
 	return index == LEASE_NONE ? NULL : &book->leases->list[index];
 }
 
-/* Whether we have taken this address from its peer since the reading. */
-static bool taken_back(const struct book *book, const struct cidr *ip)
+/*
+ * Whether what the reading says is over, by our own orders since: the holder's address has been
+ * taken back, or the peer that asks has been given it. All others are the administrator's.
+ */
+static bool outdated(const struct book *book, uint32_t peer, const struct device_ip *holder)
 {
-	const struct lease *owner = lease_at(book, leases_owner(book->leases, ip));
+	uint32_t index = leases_owner(book->leases, &holder->cidr);
+	const struct lease *owner = lease_at(book, index);
 
-	return owner && !lease_holds(owner, family_index(ip->family)) &&
-	       order_is_later(book, owner->order);
+	if (!owner || !order_is_later(book, owner->order))
+		return false;
+	if (!lease_holds(owner, family_index(holder->cidr.family)))
+		peer = holder->peer;
+	return !memcmp(owner->key, book->reading->peers[peer].key, KEY_LEN);
 }
 
 const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
@@ -39,7 +46,7 @@ const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
 
 	holder = reading_holder(book->reading, ip, ip->prefix - 1, peer);
 	/* Behind a peer that had it there may still be the host itself. */
-	if (holder && holder->peer != DEVICE_SELF && taken_back(book, ip))
+	if (holder && holder->peer != DEVICE_SELF && outdated(book, peer, holder))
 		holder = reading_holder(book->reading, ip, ip->prefix - 1, holder->peer);
 	if (holder)
 		return holder;

@@ -152,6 +152,9 @@ bool store_lease(struct server *server, uint32_t lease);
 /* Likewise for a record that is made up already. */
 bool store_record(struct server *server, const struct journal_lease *record);
 
+/* Whether every connection's request could be recorded, with what it has to give up first. */
+bool store_room(struct server *server);
+
 /* Writes the records. Returns whether they are in the file(s). */
 bool store_write(struct server *server);
 

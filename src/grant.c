@@ -202,6 +202,11 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 		return;
 	}
 	if (decision.ends[V4] || decision.ends[V6]) {
+		/* An errno 4 that came only then would have changed something. */
+		if (!store_room(server)) {
+			refuse(session, REASON_LATER, STATUS_LATER);
+			return;
+		}
 		end_first(session, lease, decision.ends, REASON_GIVEN_UP);
 		return;
 	}

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -123,6 +124,15 @@ bool journal_lease(struct journal *journal, const struct journal_lease *lease)
 	len += sprintf(line + len, " %" PRIu64 " %" PRIu64, lease->at, lease->left);
 	++journal->records;
 	return seal(journal, len);
+}
+
+bool journal_room(struct journal *journal, size_t len)
+{
+	off_t end = lseek(journal->fd, 0, SEEK_END);
+
+	return end < 0 ||
+	       !fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, end, journal->len + len) ||
+	       (errno != ENOSPC && errno != EDQUOT);
 }
 
 int journal_write(struct journal *journal)

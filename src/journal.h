@@ -81,6 +81,12 @@ bool journal_start(struct journal *journal, const struct journal_start *start);
 bool journal_lease(struct journal *journal, const struct journal_lease *lease);
 
 /*
+ * Whether the file can grow by so many bytes more than what is to be written; they are kept free
+ * for it. True as well where the file system can't tell (fallocate(2)).
+ */
+bool journal_room(struct journal *journal, size_t len);
+
+/*
  * Writes what is to be written, whole or, as far as that can be had, not at all: a part that got
  * in is cut off again. Returns 0, or -errno: -EIO if a part is still there, so that the file must
  * not be used any more. What was to be written is forgotten in any case.

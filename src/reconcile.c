@@ -101,16 +101,32 @@ static bool order_stands(const struct server *server, const struct batch *batch,
 	       lease_ip(lease, family_index(ip->family), &own) && !cidr_compare(&own, ip);
 }
 
+/* Both addresses of a lease mostly end one right after the other: that is one line of the log. */
+static void log_end(struct server *server, const struct lease *lease, const struct cidr *ip,
+		    enum server_reason reason)
+{
+	int v = family_index(ip->family);
+	uint32_t count = server->log.head.count;
+	struct server_log_item *item = count ? &server->log.items[count - 1] : NULL;
+
+	if (!item || item->event != EVENT_ENDED || item->reason != reason || item->ip[v].family ||
+	    memcmp(item->key, lease->key, KEY_LEN)) {
+		item = server_log(server, EVENT_ENDED);
+		item->reason = reason;
+		item->has_key = true;
+		memcpy(item->key, lease->key, KEY_LEN);
+	}
+	item->ip[v] = *ip;
+}
+
 static void ended(struct server *server, uint32_t index, int v, enum server_reason reason)
 {
 	struct lease *lease = &server->leases.list[index];
-	struct server_log_item *item = server_log_lease(server, EVENT_ENDED, index);
 	struct cidr ip;
 
-	item->reason = reason;
-	item->ip[!v].family = 0;
-	++server->counters.ends;
 	lease_ip(lease, v, &ip);
+	log_end(server, lease, &ip, reason);
+	++server->counters.ends;
 	leases_set_ending(&server->leases, index, v, false);
 	/* When it ended matters once nothing is held any more. */
 	leases_set(&server->leases, index, HOLDING_PAST, &ip);

@@ -19,6 +19,7 @@ enum {
 	DEAD_ALLOWED = 1024, /* records, before a small file is worth writing anew */
 	SYNC_SLICES = 8, /* so that no single fdatasync() takes long */
 	RETRY_MS = 5000,
+	CHANGE_RECORDS = 1 + FAMILIES + 1, /* `synced', the ends of both families, the new lease */
 };
 
 /* --- reading --- */
@@ -155,6 +156,13 @@ static void journal_failed(struct server *server, int error)
 	server_log(server, EVENT_JOURNAL)->error = error;
 	server->journal_broken = true;
 	server->journal_retry = 0;
+}
+
+bool store_room(struct server *server)
+{
+	return !server->journal_broken &&
+	       journal_room(&server->journal,
+			    (size_t)server->session_count * CHANGE_RECORDS * JOURNAL_LINE);
 }
 
 bool store_write(struct server *server)

@@ -25,7 +25,6 @@ override CFLAGS += -Wall -Wextra
 # Routers run this: no tables for exceptions, which C does not have, and nothing that is not used.
 override CFLAGS += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
 override CFLAGS += -MMD -MP
-override CFLAGS += $(WERROR)
 override CPPFLAGS += -Isrc -Isrc/compat
 override CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"' -DWG_DYNAMIC_VERSION='"$(VERSION)"'
 override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
@@ -43,7 +42,8 @@ wrappers := $(BUILD)/wg $(if $(filter yes,$(WITH_WGQUICK)),$(BUILD)/wg-quick)
 
 all: $(BUILD)/wg-dynamic $(wrappers)
 
-# Objects are made anew when the flags are not those that they were made with.
+# Objects are made anew when the flags are not those that they were made with; WERROR=-Werror, which
+# `make check' sets, does not change them.
 flags = $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(RUNSTATEDIR)
 $(BUILD)/flags: force
 	@mkdir -p $(BUILD)
@@ -51,7 +51,8 @@ $(BUILD)/flags: force
 
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(CPPFLAGS) -DRUNSTATEDIR='"$(RUNSTATEDIR)"' $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) -DRUNSTATEDIR='"$(RUNSTATEDIR)"' $(CFLAGS) $(WERROR) \
+		-c -o $@ $<
 
 $(BUILD)/wg-dynamic: $(objects)
 	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -121,12 +122,13 @@ $(1)_objects := $$(unit_sources:src/%.c=$(BUILD)/unit/$(1)/obj/%.o)
 
 $(BUILD)/unit/$(1)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(call say,CC,$$@)$$(CC) $$(CPPFLAGS) -DRUNSTATEDIR='"run"' $$(CFLAGS) $$(flavour_$(1)) \
-		-c -o $$@ $$<
+	$$(call say,CC,$$@)$$(CC) $$(CPPFLAGS) -DRUNSTATEDIR='"run"' $$(CFLAGS) $$(WERROR) \
+		$$(flavour_$(1)) -c -o $$@ $$<
 
 $(BUILD)/unit/$(1)/test_compat_kernel: tests/unit/fake_mnl.c
+$(BUILD)/unit/$(1)/test_allocate $(BUILD)/unit/$(1)/test_guard: tests/unit/fake_reading.c
 $(BUILD)/unit/$(1)/%: tests/unit/%.c $$($(1)_objects) $(BUILD)/flags
-	$$(call say,LD,$$@)$$(CC) $$(CPPFLAGS) -Itests/unit -DRUNSTATEDIR='"run"' $$(CFLAGS) \
+	$$(call say,LD,$$@)$$(CC) $$(CPPFLAGS) -Itests/unit -DRUNSTATEDIR='"run"' $$(CFLAGS) $$(WERROR) \
 		$$(flavour_$(1)) $$(LDFLAGS) -o $$@ $$(filter %.c %.o,$$^) $$(LDLIBS) -lcmocka
 endef
 $(eval $(call flavour,plain))

@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Runs the tests by one prove, whose closing line is the last: all, with the unit tests that have
+# been built in BUILD, or those that make sense for an installed wg, wg-quick and wg-dynamic.
+
+usage="usage: ${0##*/} BUILD | installed"
+root=$(readlink -f "$(dirname "$0")/..")
+
+die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# What prove calls for each file; unit tests leave their files in a folder of their own.
+if [[ $# == 2 && $1 == one ]]; then
+	[[ $2 != *.bats ]] || exec bats --tap "$2"
+	world=$(mktemp -d "$WORLDS/unit.XXXXXX") && cd "$world" &&
+		CMOCKA_MESSAGE_OUTPUT=TAP exec "$root/$2"
+	exit 1
+fi
+
+# The wg-quick of before the patch, to compare with.
+unpatched() {
+	local patch
+	cp "$WG_QUICK" "$WORLDS/wg-quick" || die "cannot copy $WG_QUICK"
+	for patch in wg-quick-patches/*.patch; do
+		patch -R -s -f --no-backup-if-mismatch "$WORLDS/wg-quick" "$patch" ||
+			die "$WG_QUICK has not got our patch: which wg-quick is first in PATH?"
+	done
+}
+
+# The namespace tests mostly wait, so more of them run than there are processors; the longest files
+# begin first.
+(($# == 1)) || die "$usage"
+cd "$root" || exit 1
+((UID == 0)) || die "test hosts are namespaces: run this as root"
+WORLDS=$(mktemp -d "${TMPDIR:-/tmp}/wg-tests.XXXXXX") || exit 1
+export WORLDS LC_ALL=C
+trap 'rm -rf "$WORLDS"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+mapfile -t netns < <(ls -S tests/netns/*.bats)
+if [[ $1 == installed ]]; then
+	wg dynamic help >/dev/null 2>&1 || die "the wg in PATH knows no \`dynamic': $(type -P wg)"
+	WG_QUICK=$(type -P wg-quick) || die "there is no wg-quick in PATH"
+	unpatched
+	export WG_QUICK WG_QUICK_ORIG=$WORLDS/wg-quick WG_DYNAMIC_INSTALLED=1
+	files=("${netns[@]}" tests/wg-quick/*.bats)
+else
+	[[ $1 -ef build ]] || die "$1: the namespace tests take programs from build/ only; $usage"
+	files=("${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
+	for name in tests/unit/test_*.c; do
+		name=${name##*/}
+		for file in build/unit/{asan,plain}/"${name%.c}"; do
+			[[ -x $file ]] || die "$file is not built: make check"
+			files+=("$file")
+		done
+	done
+fi
+
+prove -j "${JOBS:-4}" --timer --comments --exec "tests/run.sh one" "${files[@]}"

@@ -159,17 +159,16 @@ static bool choose(const struct search *search, int v, struct cidr *ip)
 /* How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. */
 static enum holding holding_of(const struct search *search, int v, const struct cidr *ip)
 {
-	const struct lease *lease = lease_at(search->book, search->lease);
-	struct cidr own;
+	const struct book *book = search->book;
+	uint32_t index = leases_owner(book->leases, ip);
+	const struct lease *owner = lease_at(book, index);
 
-	if (lease && lease_ip(lease, v, &own) && !cidr_compare(&own, ip)) {
-		if (lease_holds(lease, v))
-			return lease->holding[v];
-		if (order_is_later(search->book, lease->order))
-			return HOLDING_LEASED;
-	}
-	return reading_has(search->book->reading, search->peer, ip) ? HOLDING_RESERVED :
-								      HOLDING_LEASED;
+	if (owner && index == search->lease && lease_holds(owner, v))
+		return owner->holding[v];
+	/* Since the reading we have taken it back from whoever had it last, be it this peer or not. */
+	if (owner && order_is_later(book, owner->order))
+		return HOLDING_LEASED;
+	return reading_has(book->reading, search->peer, ip) ? HOLDING_RESERVED : HOLDING_LEASED;
 }
 
 /* Decides on family v; false when a wish can't be had. */

@@ -57,6 +57,7 @@ static int send_now(struct channel *channel, const void *bytes, size_t len, int 
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t sent;
 
 	if (fd >= 0) {
 		msg.msg_control = control.space;
@@ -66,7 +67,11 @@ static int send_now(struct channel *channel, const void *bytes, size_t len, int 
 		control.head.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
 	}
-	return sendmsg(channel->fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	/* A reset is told once, before all else; what it means is that the other end is gone. */
+	do
+		sent = sendmsg(channel->fd, &msg, MSG_NOSIGNAL);
+	while (sent < 0 && errno == ECONNRESET);
+	return sent < 0 ? -errno : 0;
 }
 
 int channel_send(struct channel *channel, const struct message *message, size_t len, int fd)
@@ -149,7 +154,13 @@ int channel_receive(struct channel *channel, union message_buffer *buf, int *fd)
 	ssize_t len;
 
 	*fd = -1;
-	len = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC);
+	/* If the other end closed with messages unread, that is told once, before what it had sent. */
+	do {
+		/* Behind a reset there may still be the last messages of the other end. */
+	do
+		len = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC);
+	while (len < 0 && errno == ECONNRESET);
+	} while (len < 0 && errno == ECONNRESET);
 	if (len <= 0)
 		return len < 0 ? -errno : 0;
 	head = CMSG_FIRSTHDR(&msg);

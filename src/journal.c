@@ -232,7 +232,8 @@ static bool replay_header(struct replay *replay, char *line)
 	uint8_t secret[JOURNAL_SECRET];
 
 	if (!version || !interface || !hex || line || strcmp(version, "1") ||
-	    strlen(interface) >= IFNAMSIZ || strlen(hex) != 2 * JOURNAL_SECRET)
+	    strlen(interface) >= IFNAMSIZ || strlen(hex) != 2 * JOURNAL_SECRET ||
+	    strspn(hex, "0123456789abcdef") != 2 * JOURNAL_SECRET)
 		return false;
 	for (int i = 0; i < JOURNAL_SECRET; ++i) {
 		if (sscanf(hex + 2 * i, "%2hhx", &secret[i]) != 1)

@@ -264,7 +264,7 @@ static void journal_came(struct server *server, const struct server_journal *mes
 		summary(server);
 	} else {
 		log_flush(server);
-		server->loop.stop = true;
+		server->stopping = server->loop.stop = true; /* in order: why has been told */
 	}
 }
 

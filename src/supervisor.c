@@ -95,6 +95,9 @@ static void spawner_ready(struct watch *watch, uint32_t events)
 	int status;
 
 	(void)events;
+	/* What it said comes before its end. */
+	if (s->channel.fd >= 0)
+		engine_ready(&s->engine, 0);
 	while (spawner_status(watch->fd, &status, &gone)) {
 		if (s->running && --s->running == 0)
 			schedule(s);
@@ -172,8 +175,8 @@ int supervisor_send(struct supervisor *s, const struct message *message, size_t 
 	if (s->channel.fd < 0)
 		return -EPIPE;
 	ret = channel_send(&s->channel, message, len, fd);
-	/* With -EPIPE it has just ended: the loop tells of that. */
-	if (ret && ret != -EPIPE)
+	/* With these it has just ended: the loop tells of that. */
+	if (ret && ret != -EPIPE && ret != -ECONNRESET)
 		s->broken = true;
 	want_events(s);
 	return ret;

@@ -165,8 +165,12 @@ static enum holding holding_of(const struct search *search, int v, const struct 
 
 	if (owner && index == search->lease && lease_holds(owner, v))
 		return owner->holding[v];
-	/* Since the reading we have taken it back from whoever had it last, be it this peer or not. */
-	if (owner && order_is_later(book, owner->order))
+	/*
+	 * Since the reading we may have taken it back from whoever had it last, be it this peer or
+	 * not; but not from this one if it is known to be there still.
+	 */
+	if (owner && order_is_later(book, owner->order) &&
+	    (index != search->lease || !(owner->flags & LEASE_IN_DEVICE << v)))
 		return HOLDING_LEASED;
 	return reading_has(book->reading, search->peer, ip) ? HOLDING_RESERVED : HOLDING_LEASED;
 }

@@ -154,13 +154,10 @@ int channel_receive(struct channel *channel, union message_buffer *buf, int *fd)
 	ssize_t len;
 
 	*fd = -1;
-	/* If the other end closed with messages unread, that is told once, before what it had sent. */
-	do {
-		/* Behind a reset there may still be the last messages of the other end. */
+	/* If the other end closed with messages unread, that is told before what it had sent. */
 	do
 		len = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == ECONNRESET);
-	} while (len < 0 && errno == ECONNRESET);
 	if (len <= 0)
 		return len < 0 ? -errno : 0;
 	head = CMSG_FIRSTHDR(&msg);

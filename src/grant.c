@@ -144,6 +144,8 @@ static bool apply(struct commit *commit, struct session *session, uint32_t peer,
 			continue;
 		session->new_address[v] = !lease_holds(lease, v);
 		leases_set(&server->leases, index, decision->holding[v], &decision->ip[v]);
+		if (session->new_address[v])
+			lease->flags &= ~(LEASE_IN_DEVICE << v);
 		if (decision->holding[v] == HOLDING_RESERVED &&
 		    reading_has(&server->reading, peer, &decision->ip[v]))
 			lease->flags |= LEASE_IN_DEVICE << v;

@@ -155,7 +155,7 @@ void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t st
 
 /* --- judgement --- */
 
-/* Whether it is an address that may be leased at all, written as it always is: no byte to spare. */
+/* Whether it is an address that may be leased at all, and nothing stands behind its bytes. */
 static bool is_address(const struct cidr *ip)
 {
 	struct cidr masked = *ip;

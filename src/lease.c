@@ -135,18 +135,21 @@ bool leases_reserve(struct leases *leases, uint32_t count)
 	uint32_t buckets = leases->buckets ? leases->buckets : FIRST_ROOM;
 	struct lease *list;
 
-	if (count > leases->room) {
-		if (!grow(&leases->heap, count))
-			return false;
-		list = reallocarray(leases->list, count, sizeof(*list));
-		if (!list)
-			return false;
-		leases->list = list;
-		leases->room = count;
-	}
-	while (buckets < leases->room)
+	while (buckets < count)
 		buckets *= 2;
-	return buckets == leases->buckets || rehash(leases, buckets);
+	/* Buckets first: with room but no bucket, a lease could be made that nobody finds. */
+	if (buckets != leases->buckets && !rehash(leases, buckets))
+		return false;
+	if (count <= leases->room)
+		return true;
+	if (!grow(&leases->heap, count))
+		return false;
+	list = reallocarray(leases->list, count, sizeof(*list));
+	if (!list)
+		return false;
+	leases->list = list;
+	leases->room = count;
+	return true;
 }
 
 /* --- expiry: a binary heap of indices --- */

@@ -85,8 +85,8 @@ enum decoded request_decode(struct request *request, struct lines *lines, const 
 
 /*
  * Likewise for the response to a request_ip or, with expect_lease false, to a release_ip. Whole
- * means also: an errno of 0 or 3 with an address comes with a lease time of 1 to LEASE_TIME_MAX,
- * and without an error a lease has an address. DECODED_UNSUPPORTED does not occur.
+ * means also: an errno of 0 or 3 with an address comes with a leasestart and a lease time of 1 to
+ * LEASE_TIME_MAX, and without an error a lease has an address. DECODED_UNSUPPORTED does not occur.
  */
 enum decoded response_decode(struct response *response, struct lines *lines, bool expect_lease,
 			     const char *data, size_t len, size_t *used);

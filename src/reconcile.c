@@ -127,11 +127,12 @@ static void ended(struct server *server, uint32_t index, int v, enum server_reas
 	lease_ip(lease, v, &ip);
 	log_end(server, lease, &ip, reason);
 	++server->counters.ends;
+	/* A reservation stays in; all else has been taken out, and must be put in again. */
+	if (lease->holding[v] != HOLDING_RESERVED)
+		lease->flags &= ~(LEASE_IN_DEVICE << v);
 	leases_set_ending(&server->leases, index, v, false);
 	/* When it ended matters once nothing is held any more. */
 	leases_set(&server->leases, index, HOLDING_PAST, &ip);
-	/* Whoever gets it next must have it put in again. */
-	lease->flags &= ~(LEASE_IN_DEVICE << v);
 	if (!lease_holds(lease, FAMILIES))
 		lease->expires = now_ms();
 	store_lease(server, index);
@@ -291,18 +292,17 @@ void reconcile_lease(struct server *server, uint32_t index, bool put_back, uint6
 		return;
 	lease->order = 0; /* what the reading has needs no stamp, which would wrap some day */
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (!lease_holds(lease, v) || lease->flags & LEASE_ENDING << v)
+		if (!lease_ip(lease, v, &ip) || lease->flags & LEASE_ENDING << v)
 			continue;
-		lease_ip(lease, v, &ip);
-		if (foreign_holder(&server->book, peer, &ip)) {
-			lease_end(server, index, v, REASON_TAKEN);
-		} else if (reading_has(&server->reading, peer, &ip)) {
+		lease->flags &= ~(LEASE_IN_DEVICE << v);
+		if (reading_has(&server->reading, peer, &ip))
 			lease->flags |= LEASE_IN_DEVICE << v;
-		} else {
-			lease->flags &= ~(LEASE_IN_DEVICE << v);
-			if (put_back && lease->expires > now)
-				put_back_address(server, index, v);
-		}
+		if (!lease_holds(lease, v))
+			continue;
+		if (foreign_holder(&server->book, peer, &ip))
+			lease_end(server, index, v, REASON_TAKEN);
+		else if (!(lease->flags & LEASE_IN_DEVICE << v) && put_back && lease->expires > now)
+			put_back_address(server, index, v);
 	}
 }
 

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The monitor's judgement: each order that an engine in somebody else's hands could send, and each
+ * that ours does send.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "fake_reading.h"
+#include "guard.h"
+#include "journal.h"
+
+static struct guard guard;
+
+static int clear(void **state)
+{
+	(void)state;
+	reading_unmap(&guard.reading);
+	free(guard.changes);
+	free(guard.retired);
+	memset(&guard, 0, sizeof(guard));
+	return 0;
+}
+
+static void adopt(const char *text, uint32_t stamp)
+{
+	struct reading reading = fake_reading(text);
+
+	guard_adopt(&guard, &reading, stamp);
+}
+
+static void world(const char *text)
+{
+	clear(NULL);
+	memcpy(guard.secret, "a secret of ours", 16);
+	assert_null(pools_add(&guard.pools, "192.0.2.0/24", 12));
+	assert_null(pools_add(&guard.pools, "2001:db8::/64", 13));
+	assert_null(pools_add(&guard.pools, "198.51.100.6/31", 15));
+	adopt(text, 0);
+}
+
+static struct device_change change(char name, const char *text)
+{
+	struct device_change c = { .ip = fake_cidr(text) };
+
+	memcpy(c.key, fake_key(name), KEY_LEN);
+	return c;
+}
+
+static int allow(char name, const char *text)
+{
+	const struct device_change c = change(name, text);
+
+	return guard_allow(&guard, &c);
+}
+
+static int take(char name, const char *text)
+{
+	const struct device_change c = change(name, text);
+
+	return guard_take(&guard, &c);
+}
+
+static void note(char name, const char *text, bool taken, uint32_t stamp)
+{
+	const struct device_change c = change(name, text);
+
+	assert_true(guard_note(&guard, &c, taken, stamp));
+}
+
+#define PEERS "A fe80::a; B fe80::b 192.0.2.8/32 192.0.2.64/26 2001:db8::8/125 192.0.2.0/32;" \
+	      " C fe80::c 0.0.0.0/0 ::/0 192.0.2.0/24; * 192.0.2.1 2001:db8::1 fe80::;"
+
+/* --- adding --- */
+
+static void allows_what_may_be(void **state)
+{
+	static const char *const good[] = {
+		"192.0.2.2", "192.0.2.7", "192.0.2.9", "192.0.2.63", "192.0.2.128", "192.0.2.254",
+		"2001:db8::2", "2001:db8::7", "2001:db8::10", "2001:db8::ffff:ffff:ffff:ffff",
+		"198.51.100.6", "198.51.100.7",
+	};
+
+	(void)state;
+	world(PEERS);
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); ++i) {
+		if (allow('A', good[i]))
+			fail_msg("%s: %s", good[i], strerror(allow('A', good[i])));
+	}
+	/* What a peer has already, and what is inside its own. */
+	assert_int_equal(allow('B', "192.0.2.8"), 0);
+	assert_int_equal(allow('B', "192.0.2.65"), 0);
+	assert_int_equal(allow('B', "2001:db8::9"), 0);
+	assert_int_equal(allow('C', "192.0.2.2"), 0);
+}
+
+static void refuses_what_may_not_be(void **state)
+{
+	static const struct {
+		char name;
+		const char *text;
+		int error;
+	} bad[] = {
+		/* no such peer */
+		{ 'X', "192.0.2.2", ESRCH },
+		{ 'X', "2001:db8::2", ESRCH },
+		/* in no pool */
+		{ 'A', "192.0.3.1", EPERM },
+		{ 'A', "192.0.1.255", EPERM },
+		{ 'A', "8.8.8.8", EPERM },
+		{ 'A', "198.51.100.5", EPERM },
+		{ 'A', "2001:db8:0:1::1", EPERM },
+		{ 'A', "2001:4860:4860::8888", EPERM },
+		/* of a pool, but for no host */
+		{ 'A', "192.0.2.0", EPERM },
+		{ 'A', "192.0.2.255", EPERM },
+		{ 'A', "2001:db8::", EPERM },
+		{ 'B', "192.0.2.0", EPERM },
+		/* no address at all */
+		{ 'A', "0.0.0.0/0", EINVAL },
+		{ 'A', "::/0", EINVAL },
+		{ 'A', "192.0.2.0/24", EINVAL },
+		{ 'A', "192.0.2.2/31", EINVAL },
+		{ 'A', "2001:db8::/64", EINVAL },
+		{ 'A', "2001:db8::2/127", EINVAL },
+		{ 'A', "fe80::/10", EINVAL },
+		/* addresses that nobody may have */
+		{ 'A', "fe80::b", EINVAL },
+		{ 'A', "fe80::1", EINVAL },
+		{ 'A', "ff02::1", EINVAL },
+		{ 'A', "224.0.0.1", EINVAL },
+		{ 'A', "255.255.255.255", EINVAL },
+		{ 'A', "127.0.0.1", EINVAL },
+		{ 'A', "169.254.1.1", EINVAL },
+		{ 'A', "0.0.0.0", EINVAL },
+		{ 'A', "::", EINVAL },
+		{ 'A', "::1", EINVAL },
+		{ 'A', "::ffff:192.0.2.2", EINVAL },
+		/* the host's own */
+		{ 'A', "192.0.2.1", EADDRINUSE },
+		{ 'A', "2001:db8::1", EADDRINUSE },
+		/* another peer's, or inside that */
+		{ 'A', "192.0.2.8", EADDRINUSE },
+		{ 'A', "192.0.2.64", EADDRINUSE },
+		{ 'A', "192.0.2.127", EADDRINUSE },
+		{ 'A', "2001:db8::8", EADDRINUSE },
+		{ 'A', "2001:db8::f", EADDRINUSE },
+		{ 'C', "192.0.2.8", EADDRINUSE },
+	};
+
+	(void)state;
+	world(PEERS);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); ++i) {
+		if (allow(bad[i].name, bad[i].text) != bad[i].error)
+			fail_msg("%s: %s", bad[i].text, strerror(allow(bad[i].name, bad[i].text)));
+	}
+}
+
+/* Structs that no parser of ours makes. */
+static void refuses_what_is_no_address(void **state)
+{
+	struct device_change c;
+
+	(void)state;
+	world("A; B;");
+	c = change('A', "192.0.2.2");
+	for (int prefix = 0; prefix < 256; ++prefix) {
+		c.ip.prefix = prefix;
+		assert_int_equal(guard_allow(&guard, &c), prefix == 32 ? 0 : EINVAL);
+		assert_int_equal(guard_take(&guard, &c), prefix == 32 ? EALREADY : EINVAL);
+	}
+	c = change('A', "2001:db8::2");
+	for (int prefix = 0; prefix < 256; ++prefix) {
+		c.ip.prefix = prefix;
+		assert_int_equal(guard_allow(&guard, &c), prefix == 128 ? 0 : EINVAL);
+		assert_int_equal(guard_take(&guard, &c), prefix == 128 ? EALREADY : EINVAL);
+	}
+	for (int family = 0; family < 256; ++family) {
+		if (family == AF_INET || family == AF_INET6)
+			continue;
+		for (int prefix = 0; prefix < 256; ++prefix) {
+			c.ip.family = family;
+			c.ip.prefix = prefix;
+			assert_int_not_equal(guard_allow(&guard, &c), 0);
+			assert_int_not_equal(guard_take(&guard, &c), 0);
+		}
+	}
+	/*
+	 * Bytes behind an IPv4 address: it would be another one to the table of changes, but the
+	 * same one to the device.
+	 */
+	note('B', "192.0.2.2", false, 1);
+	for (int i = 4; i < 16; ++i) {
+		c = change('A', "192.0.2.2");
+		assert_int_equal(guard_allow(&guard, &c), EADDRINUSE);
+		c.ip.ip[i] = 1;
+		assert_int_equal(guard_allow(&guard, &c), EINVAL);
+		assert_int_equal(guard_take(&guard, &c), EINVAL);
+	}
+}
+
+static void without_a_reading_nothing(void **state)
+{
+	(void)state;
+	assert_null(pools_add(&guard.pools, "192.0.2.0/24", 12));
+	assert_int_equal(allow('A', "192.0.2.2"), ESRCH);
+	assert_int_equal(take('A', "192.0.2.2"), EALREADY);
+}
+
+/* --- taking --- */
+
+static void takes_from_the_holder_only(void **state)
+{
+	(void)state;
+	world("A 192.0.2.2/32 2001:db8::2/128 192.0.2.64/26 203.0.113.1/32 fe80::a;"
+	      " B 192.0.2.3/32; * 192.0.2.1;");
+	assert_int_equal(take('A', "192.0.2.2"), 0);
+	assert_int_equal(take('A', "2001:db8::2"), 0);
+	assert_int_equal(take('B', "192.0.2.3"), 0);
+	/* Another has it, nobody has it, the host has it, no such peer. */
+	assert_int_equal(take('A', "192.0.2.3"), EALREADY);
+	assert_int_equal(take('B', "192.0.2.2"), EALREADY);
+	assert_int_equal(take('A', "192.0.2.4"), EALREADY);
+	assert_int_equal(take('A', "192.0.2.1"), EALREADY);
+	assert_int_equal(take('X', "192.0.2.2"), EALREADY);
+	/* A part of a network that it has. */
+	assert_int_equal(take('A', "192.0.2.65"), EALREADY);
+	/* In no pool, no address, none that we would have given. */
+	assert_int_equal(take('A', "203.0.113.1"), EPERM);
+	assert_int_equal(take('A', "192.0.2.64/26"), EINVAL);
+	assert_int_equal(take('A', "fe80::a"), EINVAL);
+	assert_int_equal(take('A', "0.0.0.0/0"), EINVAL);
+}
+
+/* --- since the reading --- */
+
+static void what_was_added_counts(void **state)
+{
+	(void)state;
+	world("A; B;");
+	assert_int_equal(allow('B', "192.0.2.2"), 0);
+	note('A', "192.0.2.2", false, 1);
+	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
+	assert_int_equal(allow('A', "192.0.2.2"), 0);
+	assert_int_equal(allow('B', "192.0.2.3"), 0);
+	assert_int_equal(take('A', "192.0.2.2"), 0);
+	assert_int_equal(take('B', "192.0.2.2"), EALREADY);
+	/* From one to the other. */
+	note('A', "192.0.2.2", true, 2);
+	assert_int_equal(allow('B', "192.0.2.2"), 0);
+	assert_int_equal(take('A', "192.0.2.2"), EALREADY);
+	note('B', "192.0.2.2", false, 3);
+	assert_int_equal(allow('A', "192.0.2.2"), EADDRINUSE);
+	assert_int_equal(take('A', "192.0.2.2"), EALREADY);
+	assert_int_equal(take('B', "192.0.2.2"), 0);
+}
+
+static void what_was_taken_counts(void **state)
+{
+	(void)state;
+	world("A 192.0.2.2/32; B; C 192.0.2.64/26 192.0.2.65/32; * 192.0.2.1;");
+	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
+	note('A', "192.0.2.2", true, 1);
+	assert_int_equal(allow('B', "192.0.2.2"), 0);
+	assert_int_equal(allow('A', "192.0.2.2"), 0);
+	assert_int_equal(take('A', "192.0.2.2"), EALREADY);
+	/* The network around it was not taken. */
+	note('C', "192.0.2.65", true, 2);
+	assert_int_equal(allow('B', "192.0.2.65"), EADDRINUSE);
+	assert_int_equal(allow('C', "192.0.2.65"), 0);
+	/* Nor is the host's own anybody's. */
+	note('A', "192.0.2.1", true, 3);
+	assert_int_equal(allow('A', "192.0.2.1"), EADDRINUSE);
+	assert_int_equal(allow('B', "192.0.2.1"), EADDRINUSE);
+}
+
+static void the_hosts_own_behind_one_that_was_taken(void **state)
+{
+	(void)state;
+	world("A 192.0.2.2/32; B; * 192.0.2.2;");
+	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
+	note('A', "192.0.2.2", true, 1);
+	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
+	assert_int_equal(allow('A', "192.0.2.2"), EADDRINUSE);
+	note('B', "192.0.2.2", false, 2);
+	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
+}
+
+static void a_newer_reading_takes_its_place(void **state)
+{
+	(void)state;
+	world("A; B;");
+	note('A', "192.0.2.2", false, 5);
+	note('A', "192.0.2.3", false, 6);
+	note('A', "192.0.2.4", true, 7);
+	/* Begun before 6 was done: so that is not in it. */
+	adopt("A; B 192.0.2.4/32;", 5);
+	assert_int_equal(guard.used, 2);
+	/* The first is: the reading says that A has lost it, by the administrator's hand. */
+	assert_int_equal(allow('B', "192.0.2.2"), 0);
+	assert_int_equal(take('A', "192.0.2.2"), EALREADY);
+	assert_int_equal(allow('B', "192.0.2.3"), EADDRINUSE);
+	assert_int_equal(take('A', "192.0.2.3"), 0);
+	assert_int_equal(allow('A', "192.0.2.4"), 0);
+	adopt("A; B 192.0.2.4/32;", 7);
+	assert_int_equal(guard.used, 0);
+	assert_int_equal(allow('B', "192.0.2.3"), 0);
+	assert_int_equal(allow('A', "192.0.2.4"), EADDRINUSE);
+	/* A peer that has gone is gone, whatever was done. */
+	note('B', "192.0.2.5", false, 8);
+	adopt("A;", 7);
+	assert_int_equal(allow('B', "192.0.2.5"), ESRCH);
+	assert_int_equal(allow('A', "192.0.2.5"), EADDRINUSE);
+}
+
+static void stamps_go_around(void **state)
+{
+	(void)state;
+	world("A; B;");
+	note('A', "192.0.2.2", false, UINT32_MAX);
+	note('A', "192.0.2.3", false, 1); /* 0 is never used */
+	adopt("A; B;", UINT32_MAX - 1);
+	assert_int_equal(guard.used, 2);
+	adopt("A; B;", UINT32_MAX);
+	assert_int_equal(allow('B', "192.0.2.2"), 0);
+	assert_int_equal(allow('B', "192.0.2.3"), EADDRINUSE);
+	adopt("A; B;", 1);
+	assert_int_equal(guard.used, 0);
+	note('A', "192.0.2.2", false, 2);
+	adopt("A; B;", UINT32_MAX);
+	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
+}
+
+static void many_changes(void **state)
+{
+	struct device_change a = change('A', "2001:db8::"), b = change('B', "2001:db8::");
+
+	(void)state;
+	world("A; B;");
+	for (int i = 1; i < 20000; ++i) {
+		a.ip.ip[14] = i >> 8;
+		a.ip.ip[15] = i;
+		assert_true(guard_note(&guard, &a, i % 3 == 0, i));
+		/* The same once more takes no more place. */
+		assert_true(guard_note(&guard, &a, i % 3 == 0, i));
+		assert_int_equal(guard.used, i);
+		assert_true(2 * guard.used <= guard.places);
+	}
+	for (int stamp = 0; stamp < 20000; stamp += stamp < 19000 ? 6333 : 999) {
+		adopt("A; B;", stamp);
+		assert_int_equal(guard.used, 19999 - stamp);
+		assert_true(2 * guard.used <= guard.places);
+		for (int i = 1; i < 20000; ++i) {
+			bool there = i > stamp && i % 3;
+
+			b.ip.ip[14] = a.ip.ip[14] = i >> 8;
+			b.ip.ip[15] = a.ip.ip[15] = i;
+			assert_int_equal(guard_allow(&guard, &b), there ? EADDRINUSE : 0);
+			assert_int_equal(guard_allow(&guard, &a), 0);
+			assert_int_equal(guard_take(&guard, &a), there ? 0 : EALREADY);
+		}
+	}
+	/* And it shrinks again. */
+	adopt("A; B;", 19999);
+	assert_int_equal(guard.used, 0);
+	assert_true(guard.places <= 64);
+}
+
+/* --- pools that are no more --- */
+
+static void write_lease(struct journal *journal, char name, enum holding holding, const char *text)
+{
+	struct journal_lease lease = { .at = 1, .left = 1000 };
+	struct cidr ip = fake_cidr(text);
+	int v = family_index(ip.family);
+
+	memcpy(lease.key, fake_key(name), KEY_LEN);
+	lease.holding[v] = holding;
+	lease.ip[v] = ip;
+	assert_true(journal_lease(journal, &lease));
+}
+
+static void leases_of_retired_pools(void **state)
+{
+	struct journal journal = { .fd = memfd_create("journal", 0) };
+
+	(void)state;
+	world("A 203.0.113.5/32; B; C 203.0.113.9/32; D 203.0.113.128/25; E; F; G; H; I;"
+	      " * 203.0.113.1;");
+	/* An empty journal retires nothing. */
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_int_equal(guard.retired_count, 0);
+	assert_int_equal(allow('A', "203.0.113.5"), EPERM);
+
+	assert_true(journal_header(&journal, "wg0", guard.secret));
+	write_lease(&journal, 'B', HOLDING_LEASED, "203.0.113.7");
+	write_lease(&journal, 'A', HOLDING_LEASED, "203.0.113.5");
+	write_lease(&journal, 'C', HOLDING_RESERVED, "2001:db8:77::1");
+	write_lease(&journal, 'D', HOLDING_LEASED, "192.0.2.9");
+	write_lease(&journal, 'E', HOLDING_PAST, "203.0.113.8");
+	write_lease(&journal, 'F', HOLDING_LEASED, "203.0.113.9");
+	write_lease(&journal, 'G', HOLDING_LEASED, "203.0.113.129");
+	write_lease(&journal, 'H', HOLDING_LEASED, "203.0.113.1");
+	write_lease(&journal, 'I', HOLDING_LEASED, "169.254.0.1");
+	assert_int_equal(journal_write(&journal), 0);
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+
+	/* These may go on, for just these peers. */
+	assert_int_equal(allow('A', "203.0.113.5"), 0);
+	assert_int_equal(take('A', "203.0.113.5"), 0);
+	assert_int_equal(allow('B', "203.0.113.7"), 0);
+	assert_int_equal(allow('C', "2001:db8:77::1"), 0);
+	assert_int_equal(allow('B', "203.0.113.5"), EPERM);
+	assert_int_equal(allow('A', "203.0.113.7"), EPERM);
+	assert_int_equal(take('B', "203.0.113.5"), EPERM);
+	assert_int_equal(allow('B', "2001:db8:77::1"), EPERM);
+	assert_int_equal(allow('A', "203.0.113.6"), EPERM);
+	/* What was only remembered is over. */
+	assert_int_equal(allow('E', "203.0.113.8"), EPERM);
+	assert_int_equal(take('E', "203.0.113.8"), EPERM);
+	/* And what somebody else has is his. */
+	assert_int_equal(allow('F', "203.0.113.9"), EADDRINUSE);
+	assert_int_equal(take('F', "203.0.113.9"), EALREADY);
+	assert_int_equal(allow('G', "203.0.113.129"), EADDRINUSE);
+	assert_int_equal(allow('H', "203.0.113.1"), EADDRINUSE);
+	assert_int_equal(allow('I', "169.254.0.1"), EINVAL);
+	/* Those of a pool need no journal. */
+	assert_int_equal(allow('B', "192.0.2.9"), 0);
+	journal_close(&journal);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, clear)
+	const struct CMUnitTest tests[] = {
+		TEST(allows_what_may_be),
+		TEST(refuses_what_may_not_be),
+		TEST(refuses_what_is_no_address),
+		TEST(without_a_reading_nothing),
+		TEST(takes_from_the_holder_only),
+		TEST(what_was_added_counts),
+		TEST(what_was_taken_counts),
+		TEST(the_hosts_own_behind_one_that_was_taken),
+		TEST(a_newer_reading_takes_its_place),
+		TEST(stamps_go_around),
+		TEST(many_changes),
+		TEST(leases_of_retired_pools),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -77,6 +77,19 @@ static uint64_t blocked_span(const struct cidr *prefix, const struct cidr *ip)
 	return size - (offset & (size - 1));
 }
 
+/* Whether it is as good as leased to somebody else. */
+static bool claimed(const struct search *search, const struct cidr *ip)
+{
+	const struct book *book = search->book;
+
+	for (uint32_t i = 0; i < book->claim_count; ++i) {
+		if (book->claims[i].lease != search->lease &&
+		    !cidr_compare(&book->claims[i].ip, ip))
+			return true;
+	}
+	return false;
+}
+
 static uint64_t blocked(void *data, const struct pool *pool, const struct cidr *ip)
 {
 	const struct search *search = data;
@@ -84,6 +97,8 @@ static uint64_t blocked(void *data, const struct pool *pool, const struct cidr *
 
 	/* In a bitmap these are marked already. */
 	if (!pool->used && leases_owner(search->book->leases, ip) != LEASE_NONE)
+		return 1;
+	if (claimed(search, ip))
 		return 1;
 	holder = foreign_holder(search->book, search->peer, ip);
 	return holder ? blocked_span(&holder->cidr, ip) : 0;
@@ -97,7 +112,7 @@ static bool available(const struct search *search, const struct cidr *ip)
 	uint32_t owner = leases_owner(book->leases, ip);
 	int v = family_index(ip->family);
 
-	if (!pool || pool_excludes(pool, ip))
+	if (!pool || pool_excludes(pool, ip) || claimed(search, ip))
 		return false;
 	if (owner != LEASE_NONE && owner != search->lease &&
 	    lease_holds(&book->leases->list[owner], v))

@@ -15,6 +15,12 @@
 #include "pool.h"
 #include "protocol.h"
 
+/* An address that will be leased as soon as what the lease holds has ended. */
+struct claim {
+	struct cidr ip;
+	uint32_t lease;
+};
+
 /* All that a decision is made on. */
 struct book {
 	struct leases *leases;
@@ -22,6 +28,8 @@ struct book {
 	const struct reading *reading;
 	uint32_t reading_stamp; /* what we did to the device up to this one is in the reading */
 	uint32_t lease_time; /* seconds, the server's own */
+	const struct claim *claims;
+	uint32_t claim_count;
 };
 
 struct decision {

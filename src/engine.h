@@ -47,6 +47,7 @@ struct session {
 	uint64_t deadline; /* ms */
 	uint64_t reading_after; /* waits for a reading that began then or later; 0: not so */
 	uint32_t lease; /* waits for the end of this one; or LEASE_NONE */
+	uint32_t claimant; /* the lease that it has claims for; or LEASE_NONE */
 	uint32_t orders; /* addresses ordered for it, not yet done */
 	bool failed; /* the journal or the device could not make it good */
 	bool new_address[FAMILIES]; /* granted by this request */
@@ -90,6 +91,7 @@ struct server {
 	struct book book;
 	struct counters counters;
 
+	struct claim claims[SESSIONS * FAMILIES]; /* book.claim_count of them */
 	struct session *sessions, **sessions_end;
 	uint32_t session_count;
 	uint64_t accept_at; /* accept again from this time on; 0: accepting */
@@ -194,6 +196,9 @@ void grant_all(struct server *server, uint64_t now);
 
 /* Those whose reading has come, or whose lease has ended, are ready again. */
 void grant_wake(struct server *server);
+
+/* Gives up what a session has claimed. */
+void grant_unclaim(struct session *session);
 
 /* Answers a session of which all orders are done; lease: the one that it was given. */
 void grant_finish(struct session *session, uint32_t lease);

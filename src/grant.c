@@ -177,6 +177,35 @@ static void order(struct commit *commit, struct undo *undo)
 	}
 }
 
+/* While the old addresses end, nobody else may get the new ones. */
+static void claim(struct session *session, uint32_t lease, const struct decision *decision)
+{
+	struct server *server = session->server;
+
+	grant_unclaim(session);
+	session->claimant = lease;
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (decision->ends[v] && decision->granted[v])
+			server->claims[server->book.claim_count++] =
+				(struct claim){ decision->ip[v], lease };
+	}
+}
+
+void grant_unclaim(struct session *session)
+{
+	struct server *server = session->server;
+	uint32_t kept = 0;
+
+	if (session->claimant == LEASE_NONE)
+		return;
+	for (uint32_t i = 0; i < server->book.claim_count; ++i) {
+		if (server->claims[i].lease != session->claimant)
+			server->claims[kept++] = server->claims[i];
+	}
+	server->book.claim_count = kept;
+	session->claimant = LEASE_NONE;
+}
+
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
 		       uint32_t lease)
 {
@@ -197,6 +226,10 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 			return;
 		}
 		server_read(server, true);
+	} else if (server->reading_began + SESSION_MS < session->deadline) {
+		/* What he changed before this came, but after the reading, shows soon. */
+		server->reading_wanted =
+			sooner(server->reading_wanted, server->reading_began + FRESH_MS);
 	}
 	decide(&server->book, peer, &session->request, &decision);
 	if (!decision.granted[V4] && !decision.granted[V6]) {
@@ -209,6 +242,7 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 			refuse(session, REASON_LATER, STATUS_LATER);
 			return;
 		}
+		claim(session, lease, &decision);
 		end_first(session, lease, decision.ends, REASON_GIVEN_UP);
 		return;
 	}

@@ -230,6 +230,7 @@ static void start(struct server *server, const struct server_start *start)
 		.pools = &server->pools,
 		.reading = &server->reading,
 		.lease_time = start->lease_time,
+		.claims = server->claims,
 	};
 	leases_open(&server->leases, &server->pools, server->secret);
 	server->started = pools_allocate(&server->pools);

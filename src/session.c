@@ -38,6 +38,7 @@ void session_close(struct session *session)
 		session->watch.fd = -1;
 	}
 	session->state = SESSION_CLOSED;
+	grant_unclaim(session);
 	if (session->orders) /* somebody will still speak of it */
 		return;
 	unlink_session(session);
@@ -53,6 +54,7 @@ static void begin(struct session *session)
 	session->deadline = now_ms() + SESSION_MS;
 	session->reading_after = 0;
 	session->lease = LEASE_NONE;
+	session->claimant = LEASE_NONE;
 	session->failed = false;
 	memset(&session->request, 0, sizeof(session->request));
 	memset(&session->response, 0, sizeof(session->response));
@@ -162,6 +164,7 @@ static void answered(struct session *session)
 
 void session_answer(struct session *session)
 {
+	grant_unclaim(session);
 	if (session->state == SESSION_CLOSED) {
 		session_close(session);
 		return;

@@ -799,6 +799,58 @@ static void who_else_covers_it(void **state)
 	assert_null(foreign_holder(&book, peer('A'), &ip));
 }
 
+/* B is to get .2 when its .1 has ended: until then nobody else may have .2, and B may. */
+static void a_claim_stands_for_its_lease_alone(void **state)
+{
+	struct claim claim = { .ip = fake_cidr("192.0.2.2") };
+
+	(void)state;
+	world("192.0.2.0/30", "A; B; C;");
+	has('B', HOLDING_LEASED, "192.0.2.1");
+	claim.lease = leases_find(&leases, fake_key('B'));
+	book.claims = &claim;
+	book.claim_count = 1;
+	assert_int_equal(ask_this('A', "192.0.2.2"), STATUS_UNAVAILABLE);
+	assert_int_equal(ask('A', &any4), STATUS_UNAVAILABLE);
+	assert_int_equal(ask_this('B', "192.0.2.2"), STATUS_OK);
+	book.claim_count = 0;
+	assert_int_equal(ask('A', &any4), STATUS_OK);
+	assert_false(cidr_compare(&d.ip[V4], &claim.ip));
+}
+
+/* A large pool has no bitmap: there the search itself must pass over what is claimed. */
+static void a_claim_stands_in_a_large_pool(void **state)
+{
+	struct claim claim = { .lease = 12345 };
+
+	(void)state;
+	world("2001:db8::/64", "A;");
+	assert_int_equal(ask('A', &any6), STATUS_OK);
+	claim.ip = d.ip[V6];
+	book.claims = &claim;
+	book.claim_count = 1;
+	assert_int_equal(ask('A', &any6), STATUS_OK);
+	book.claim_count = 0;
+	assert_true(cidr_compare(&d.ip[V6], &claim.ip));
+}
+
+/* A reservation that was given back is still one, also before the next reading. */
+static void a_reservation_stays_one(void **state)
+{
+	struct lease *l;
+
+	(void)state;
+	world("192.0.2.0/24", "A 192.0.2.9/32;");
+	l = has('A', HOLDING_PAST, "192.0.2.9");
+	l->flags |= LEASE_IN_DEVICE << V4;
+	l->order = book.reading_stamp + 1;
+	assert_int_equal(ask('A', &any4), STATUS_OK);
+	assert_int_equal(d.holding[V4], HOLDING_RESERVED);
+	l->flags = 0; /* we have taken it back */
+	assert_int_equal(ask('A', &any4), STATUS_OK);
+	assert_int_equal(d.holding[V4], HOLDING_LEASED);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
@@ -827,6 +879,9 @@ int main(void)
 		TEST(taken_back_since_the_reading),
 		TEST(taken_back_but_the_hosts_own_by_now),
 		TEST(who_else_covers_it),
+		TEST(a_claim_stands_for_its_lease_alone),
+		TEST(a_claim_stands_in_a_large_pool),
+		TEST(a_reservation_stays_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

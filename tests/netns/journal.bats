@@ -1,0 +1,362 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What the server's journal is for: leases outlive restarts, reboots, cut-off writes and a full
+# disk, by no wall clock; and it does not grow without end.
+
+JOURNAL=/var/lib/wg-dynamic/wg0.leases
+REQUEST='request_ip=1\n\n'
+
+setup_file() {
+	load lib
+	star "0.0.0.0/0, ::/0" c1 c2
+	local host
+	for host in srv c1 c2; do
+		on "$host" sed -i 's/, auto$//' /etc/wireguard/wg0.conf
+		wgq "$host" up wg0
+	done
+}
+
+teardown_file() {
+	hosts_del
+}
+
+# Nothing remembered, nothing leased.
+setup() {
+	load lib
+	stop
+	on srv mount -o remount,size=50% /var/lib/wg-dynamic
+	on srv find /var/lib/wg-dynamic -type f -delete
+	plain c1 c2
+	: >"$NS/srv/log"
+}
+
+teardown() {
+	[[ -n ${BATS_TEST_COMPLETED-} ]] && return
+	on srv cat "$JOURNAL"
+	tail -n 12 "$NS/srv/log"
+}
+
+plain() { # CLIENT...: has nothing but its link-local in the server's allowed-ips.
+	local client
+	for client; do
+		on srv wg set wg0 peer "${PUB[$client]}" allowed-ips "${LL[$client]}/128"
+	done
+}
+
+start() { # [WORD...]
+	on srv wg-dynamic server wg0 pool "${@:-192.0.2.0/24,2001:db8::/64}"
+}
+
+stop() {
+	on srv wg-dynamic stop wg0 2>/dev/null
+	not pids srv server
+}
+
+asks() { # CLIENT [REQUEST]: the addresses that it is answered, as `A/32 X/128'.
+	raw "$1" client "${2-$REQUEST}" | sed -n 's/^ip=//p' | xargs
+}
+
+has() { # CLIENT ADDRESSES: they all stand in its allowed-ips; with none, nothing but its link-local.
+	local want
+	want=$(tr ' ' '\n' <<<"${LL[$1]}/128${2:+ $2}" | sort)
+	[[ $(allowed srv wg0 "${PUB[$1]}" | sort) == "$want" ]]
+}
+
+left() { # CLIENT: seconds that its lease still runs, as the server shows it.
+	on srv wg-dynamic show wg0 dump | awk -v key="${PUB[$1]}" '$3 == key { print $5 }' | grep .
+}
+
+# Appends the checksum (CRC-32C) to each line, or checks it.
+sealed() { # seal|check <lines
+	/usr/bin/python3 -c '
+import sys
+for line in sys.stdin.read().splitlines():
+    if sys.argv[1] == "check":
+        line, _, given = line.rpartition(" ")
+    crc = 0xffffffff
+    for byte in line.encode():
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82f63b78 * (crc & 1)
+    crc = f"{crc ^ 0xffffffff:08x}"
+    if sys.argv[1] == "check" and crc != given:
+        sys.exit(f"{line}: {given} is not {crc}")
+    print(line, crc)' "$1"
+}
+
+# The journal's lines changed by a sed script, which does not see the checksums.
+journal_sed() { # SCRIPT
+	on srv cat "$JOURNAL" >"$BATS_TEST_TMPDIR/journal"
+	sed 's/ [0-9a-f]*$//' "$BATS_TEST_TMPDIR/journal" | sed -E "$1" | sealed seal |
+		on srv tee "$JOURNAL" >/dev/null
+}
+
+uptime_ms() {
+	local seconds
+	read -r seconds _ </proc/uptime
+	echo $((10#${seconds/./} * 10))
+}
+
+@test "its form: header, start, lease and synced records, each with its checksum; for root alone" {
+	start
+	local ips
+	ips=$(asks c1)
+	asks c2 'request_ip=1\nip=0.0.0.0\n\n'
+	raw c2 client 'release_ip=1\n\n'
+	stop
+	[ "$(on srv stat -c '%a %U' "$JOURNAL")" = "600 root" ]
+	on srv cat "$JOURNAL" >"$BATS_TEST_TMPDIR/journal"
+	sealed check <"$BATS_TEST_TMPDIR/journal" >/dev/null
+	local ip4=${ips%%/*} ip6=${ips##* } boot
+	boot=$(</proc/sys/kernel/random/boot_id)
+	sed -n 1p "$BATS_TEST_TMPDIR/journal" | grep -Eqx 'wg-dynamic-leases 1 wg0 [0-9a-f]{32} [0-9a-f]{8}'
+	grep -Eqx "start $boot [0-9]+ [0-9]+ [0-9a-f]{8}" "$BATS_TEST_TMPDIR/journal"
+	grep -Eqx "lease ${PUB[c1]//+/\\+} $ip4 ${ip6%/*} [0-9]+ 3600000 [0-9a-f]{8}" \
+		"$BATS_TEST_TMPDIR/journal"
+	grep -Eqx "lease ${PUB[c2]//+/\\+} 192[0-9.]* - [0-9]+ 3600000 [0-9a-f]{8}" \
+		"$BATS_TEST_TMPDIR/journal"
+	grep -Eqx "lease ${PUB[c2]//+/\\+} 192[0-9.]*,past - [0-9]+ 0 [0-9a-f]{8}" \
+		"$BATS_TEST_TMPDIR/journal"
+	grep -Eqx "synced [0-9a-f]{8}" "$BATS_TEST_TMPDIR/journal"
+}
+
+@test "stopped by stop, SIGTERM, SIGINT, SIGHUP: leases and allowed-ips stay as they are" {
+	local signal ips dump
+	start
+	ips=$(asks c1)
+	for signal in stop TERM INT HUP; do
+		has c1 "$ips"
+		sum=$(on srv sha256sum "$JOURNAL")
+		if [[ $signal == stop ]]; then
+			stop
+		else
+			on srv kill -"$signal" "$(pids srv server monitor)"
+			wait_for 3 not pids srv server
+		fi
+		[ "$(on srv sha256sum "$JOURNAL")" = "$sum" ]
+		[ "$(on srv ls /run/wg-dynamic)" = empty ]
+		has c1 "$ips"
+		start
+		dump=$(on srv wg-dynamic show wg0 dump)
+		[[ $dump == *"${PUB[c1]}"$'\t'"${ips/ /,}"$'\t'* ]]
+		has c1 "$ips"
+	done
+	wait_for 2 grep -q "1 leases, and 0 peers whose last address is remembered" "$NS/srv/log"
+	[ "$(asks c1)" = "$ips" ]
+}
+
+@test "what was held last is known after a restart, too, and who holds what" {
+	start
+	local first second
+	first=$(asks c1 'request_ip=1\nip=192.0.2.77\nip=2001:db8::77\n\n')
+	second=$(asks c2)
+	raw c1 client 'release_ip=1\n\n'
+	stop
+	start
+	has c1 ""
+	[ "$(asks c2 'request_ip=1\nip=192.0.2.78\n\n')" = 192.0.2.78/32 ]
+	[ "$(asks c1)" = "$first" ]
+	has c1 "$first"
+	[ "$(asks c1 "request_ip=1\nip=192.0.2.78\n\n")" = "" ] # errno 3
+	has c2 192.0.2.78/32
+	[ "$second" != "192.0.2.78/32" ]
+}
+
+@test "a restart does not lengthen a lease; ended meanwhile: taken out at the start" {
+	start 192.0.2.0/24 lease-time 5
+	local ips
+	ips=$(asks c1)
+	asks c2 'request_ip=1\nleasetime=10\n\n' >/dev/null
+	sleep 2
+	stop
+	start 192.0.2.0/24 lease-time 5
+	(($(left c1) <= 3))
+	stop
+	sleep 3.5
+	has c1 "$ips" # nobody there to end it
+	start 192.0.2.0/24 lease-time 5
+	wait_for 1.5 has c1 ""
+	wait_for 2 grep -qF "peer ${PUB[c1]}: lease of $ips ended: expired" "$NS/srv/log"
+	[ "$(asks c1)" = "$ips" ]
+}
+
+@test "a last line that was cut short is left out, once, and the rest is kept" {
+	start
+	local ips torn lines
+	ips=$(asks c1)
+	for torn in l 'lease ' "lease ${PUB[c2]} 192.0.2.9 - 12" 'lease x\ngarbage\n\0\nmore'; do
+		stop
+		lines=$(printf %b "$torn\n" | wc -l)
+		printf %b "$torn" | on srv tee -a "$JOURNAL" >/dev/null
+		: >"$NS/srv/log"
+		start
+		wait_for 2 grep -q "the journal ended in $lines damaged lines, of a write that was cut short" \
+			"$NS/srv/log"
+		[[ $(left c1) -gt 3000 ]] && has c1 "$ips"
+		[ "$(asks c1)" = "$ips" ]
+		[ "$(asks c2 'request_ip=1\nip=192.0.2.9\n\n')" = 192.0.2.9/32 ]
+		raw c2 client 'release_ip=1\n\n'
+		stop
+		on srv cat "$JOURNAL" | sealed check >/dev/null
+		: >"$NS/srv/log"
+		start
+		wait_for 2 grep -q " leases, and " "$NS/srv/log"
+		not grep -q damaged "$NS/srv/log"
+	done
+}
+
+@test "an empty file is as good as none" {
+	on srv touch "$JOURNAL"
+	start
+	[[ $(asks c1) == 192.0.2.* ]]
+	stop
+	on srv cat "$JOURNAL" | sealed check >/dev/null
+}
+
+@test "written anew when most of it is dead; nothing is lost by that" {
+	start
+	local ips other many inode
+	ips=$(asks c1 'request_ip=1\nip=192.0.2.7\nip=2001:db8::7\n\n')
+	other=$(asks c2)
+	raw c2 client 'release_ip=1\n\n'
+	inode=$(on srv stat -c %i "$JOURNAL")
+	many=$(printf 'request_ip=1\\n\\n%.0s' {1..90}) # what goes into one packet
+	for _ in {1..12}; do
+		raw c1 client "$many" >/dev/null
+	done
+	wait_for 3 grep -q "the journal was written anew" "$NS/srv/log"
+	[ "$(on srv stat -c %i "$JOURNAL")" != "$inode" ]
+	(($(on srv stat -c %s "$JOURNAL") < 30000))
+	[ "$(on srv ls /var/lib/wg-dynamic)" = wg0.leases ]
+	[ "$(on srv stat -c '%a %U' "$JOURNAL")" = "600 root" ]
+	asks c1 'request_ip=1\nip=192.0.2.8\n\n' # into the new file
+	stop
+	on srv cat "$JOURNAL" | sealed check >/dev/null
+	start
+	has c1 192.0.2.8/32
+	[ "$(asks c2)" = "$other" ]
+	# The new file is the one that is locked.
+	on srv rm /run/wg-dynamic/wg0.server.sock
+	run start
+	[ "$status" -eq 1 ] && [[ $output == *"another server has $JOURNAL open"* ]]
+	on srv kill "$(pids srv server monitor)"
+	wait_for 3 not pids srv server
+}
+
+@test "after a reboot a lease runs what was left when it was recorded, whatever the clocks" {
+	start
+	local ips other at
+	ips=$(asks c1)
+	other=$(asks c2)
+	stop
+	# Another boot, whose clock was far ahead; c1's lease had 5 s left, and its addresses are gone
+	# from the device as after a reboot. c2's stand in its configuration now.
+	journal_sed "s/^(start )[-0-9a-f]+/\11b4e28ba-2fa1-11d2-883f-0016d3cca427/
+		s/^(lease .*) [0-9]+ [0-9]+$/\1 4000000000000 5000/"
+	plain c1
+	start
+	wait_for 1 has c1 "$ips"
+	wait_for 2 grep -q "is leased to it but was in no allowed-ips: put back" "$NS/srv/log"
+	at=$(left c1)
+	((at >= 4 && at <= 5))
+	sleep 3.5
+	has c1 "$ips"
+	wait_for 2.5 has c1 ""
+	has c2 "$other" # the administrator's, and so it stays
+	[ "$(asks c1)" = "$ips" ]
+	# And now the journal speaks of this boot.
+	stop
+	[ "$(on srv grep ^start "$JOURNAL" | tail -n 1 | cut -d' ' -f2)" = \
+		"$(</proc/sys/kernel/random/boot_id)" ]
+}
+
+@test "in the same boot its times are those of the clock since boot" {
+	start
+	local ips other now at
+	ips=$(asks c1)
+	other=$(asks c2)
+	stop
+	now=$(uptime_ms)
+	journal_sed "\\,^lease ${PUB[c1]//+/\\+},s/[0-9]+ [0-9]+$/$((now - 100000)) 104000/
+		\\,^lease ${PUB[c2]//+/\\+},s/[0-9]+ [0-9]+$/$((now - 100000)) 99000/"
+	start
+	at=$(left c1)
+	((at >= 2 && at <= 4))
+	wait_for 1.5 has c2 "" # over by a second
+	has c1 "$ips"
+	wait_for 5 has c1 ""
+	[ "$(asks c1)" = "$ips" ]
+	[ "$(asks c2)" = "$other" ]
+}
+
+@test "a new device: what stands on it is the administrator's, who wins" {
+	start
+	local ips other
+	ips=$(asks c1)
+	other=$(asks c2)
+	stop
+	journal_sed 's/^(start .*) [0-9]+$/\1 77777/'
+	plain c1 c2
+	# c2 has got c1's address meanwhile.
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128,${ips%% *}"
+	start
+	wait_for 2 grep -qF "peer ${PUB[c1]}: lease of ${ips%% *} ended: the administrator gave it to another peer" \
+		"$NS/srv/log"
+	wait_for 2 has c1 "${ips##* }"
+	wait_for 2 has c2 "${ips%% *} $other"
+}
+
+fill_disk() {
+	on srv mount -o remount,size=256k /var/lib/wg-dynamic
+	not on srv dd if=/dev/zero of=/var/lib/wg-dynamic/filler bs=1k status=none 2>/dev/null
+}
+
+free_disk() {
+	on srv rm /var/lib/wg-dynamic/filler
+}
+
+@test "the disk is full: errno 4 until there is room, nothing granted is lost, ends are ends" {
+	start
+	local ips many
+	ips=$(asks c1)
+	fill_disk
+	many=$(printf 'request_ip=1\\n\\n%.0s' {1..90})
+	raw c1 client "$many" | tail -n 3 | grep -q '^errno=4$'
+	[ "$(asks c2)" = "" ]
+	has c2 ""
+	has c1 "$ips"
+	wait_for 2 grep -q "cannot write the journal: No space left on device" "$NS/srv/log"
+	raw c1 client 'release_ip=1\n\n' | grep -q '^errno=0$'
+	has c1 ""
+	free_disk
+	[ "$(asks c1)" = "$ips" ]
+	[[ $(asks c2) == 192.0.2.* ]]
+	stop
+	on srv cat "$JOURNAL" | sealed check >/dev/null
+	start
+	has c1 "$ips"
+	[ "$(asks c1)" = "$ips" ]
+}
+
+@test "the disk is full when most of the journal is dead: tried again, then written anew" {
+	start
+	local ips many
+	ips=$(asks c1)
+	many=$(printf 'request_ip=1\\n\\n%.0s' {1..90})
+	for _ in {1..11}; do
+		raw c1 client "$many" >/dev/null
+	done
+	fill_disk
+	for _ in {1..3}; do
+		raw c1 client "$many" >/dev/null
+	done
+	not grep -q "written anew" "$NS/srv/log"
+	raw c2 client "$REQUEST" | grep -q '^errno=4$'
+	free_disk
+	wait_for 7 grep -q "the journal was written anew" "$NS/srv/log"
+	[ "$(asks c1)" = "$ips" ]
+	[[ $(asks c2) == 192.0.2.* ]]
+	stop
+	on srv cat "$JOURNAL" | sealed check >/dev/null
+	[ "$(on srv ls /var/lib/wg-dynamic)" = wg0.leases ]
+}

@@ -1,0 +1,375 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What server, client, show and stop refuse: each with its message, its exit status, and nothing
+# left running. Through the real commands, in the background as people call them.
+
+bats_require_minimum_version 1.5.0
+
+STATE=/var/lib/wg-dynamic
+
+setup_file() {
+	load lib
+	two_hosts
+	local host
+	for host in srv c1; do
+		on "$host" sed -i 's/, auto$//' /etc/wireguard/wg0.conf
+		wgq "$host" up wg0
+	done
+	# What a client must not be started on, each with one thing wrong; wg9 has nothing at all.
+	on c1 ip tuntap add tun0 mode tun
+	for host in srv c1; do
+		new_interface "$host" wg9
+	done
+}
+
+teardown_file() {
+	hosts_del
+}
+
+setup() {
+	load lib
+}
+
+teardown() {
+	[[ -n ${BATS_TEST_COMPLETED-} ]] || tail -n 5 "$NS"/*/log
+	local host
+	for host in srv c1; do
+		on "$host" wg-dynamic stop wg0 2>/dev/null
+		on "$host" wg-dynamic stop wg9 2>/dev/null
+		not pids "$host" server && not pids "$host" client || return 1
+	done
+	on srv rm -f "$STATE/wg0.leases"
+}
+
+new_interface() { # HOST NAME: a WireGuard interface that is down and without anything.
+	on "$1" ip link add "$2" type wireguard 2>/dev/null || on "$1" wireguard-go "$2" 2>/dev/null
+}
+
+# Standard error is exactly this one line, standard output nothing, the exit status 1; and neither
+# a process nor a control socket stays behind.
+refused() { # HOST LINE COMMAND...
+	local before after
+	before=$(left "$1")
+	run --separate-stderr on "$1" "${@:3}"
+	after=$(left "$1")
+	# shellcheck disable=SC2154 # set by run
+	stderr=$(grep -v 'no user _wg-dynamic' <<<"$stderr") # a remark, not a refusal
+	[[ $status == 1 && $output == "" && $stderr == "$2" && $after == "$before" ]] ||
+		fail_with "status $status: $output" "$stderr" "wanted: $2" "left: $after"
+}
+
+left() { # HOST
+	on "$1" ls /run/wg-dynamic 2>/dev/null || true
+	pids "$1" server || true
+	pids "$1" client || true
+}
+
+server() { # LINE WORD...: on srv.
+	refused srv "wg-dynamic: $1" wg dynamic server "${@:2}"
+}
+
+client() { # LINE WORD...: on c1.
+	refused c1 "wg-dynamic: $1" wg dynamic client "${@:2}"
+}
+
+# One line that says what is wrong, and how it is used.
+usage() { # SUBCOMMAND LINE WORD...
+	refused srv "wg dynamic $1: $2"$'\n'"Usage: ${USAGE[$1]}" wg dynamic "$1" "${@:3}"
+}
+
+declare -gA USAGE=(
+	[server]="wg dynamic server <interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]"
+	[client]="wg dynamic client <interface> [foreground] [wait <seconds>]"
+	[show]="wg dynamic show [<interface> | all] [dump]"
+	[stop]="wg dynamic stop <interface>"
+)
+
+AS_NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+
+# ---- server
+
+@test "server: usage" {
+	usage server "the interface is missing"
+	usage server "\`' is no name of an interface" ""
+	usage server "\`a/b' is no name of an interface" a/b
+	usage server "\`interface-of-16-' is no name of an interface" interface-of-16-
+	usage server "\`nonsense' is no option" wg0 nonsense
+	usage server "\`-f' is no option" wg0 foreground -f
+	usage server "\`pool' needs a value" wg0 pool
+	usage server "\`lease-time' needs a value" wg0 pool 192.0.2.0/24 lease-time
+	local time
+	for time in "" 0 -1 +1 x 1x 1.5 ' 1' 31536001 4294967297 foreground; do
+		usage server "lease-time \`$time' is not a number of seconds from 1 to 31536000" \
+			wg0 pool 192.0.2.0/24 lease-time "$time"
+	done
+}
+
+@test "server: pools that are none" {
+	local pool
+	for pool in "" x 192.0.2/24 192.0.2.0/33 192.0.2.0/x 192.0.2.0/ 2001:db8::/129; do
+		usage server "pool \`$pool' is not a network: write ADDRESS/BITS" wg0 pool "$pool"
+	done
+	usage server "pool \`' is not a network: write ADDRESS/BITS" wg0 pool 192.0.2.0/24,
+	usage server "pool \`192.0.2.1/24' has bits set behind its prefix length: write the network's own address" \
+		wg0 pool 192.0.2.1/24
+	usage server "pool \`2001:db8::1/64' has bits set behind its prefix length: write the network's own address" \
+		wg0 pool 192.0.2.0/24,2001:db8::1/64
+	usage server "pool \`8.0.0.0/7' is too large for a pool: IPv4 goes up to /8, IPv6 up to /32" \
+		wg0 pool 8.0.0.0/7
+	usage server "pool \`2001:d00::/24' is too large for a pool: IPv4 goes up to /8, IPv6 up to /32" \
+		wg0 pool 2001:d00::/24
+	for pool in 127.0.0.0/8 224.0.0.0/8 0.0.0.0/8 fe80::/64 ff02::/64 ::/64; do
+		usage server "pool \`$pool' holds addresses that no host may have: choose another network" \
+			wg0 pool "$pool"
+	done
+	usage server "pool \`192.0.2.64/28' overlaps another pool: name each address once" \
+		wg0 pool 192.0.2.0/24,192.0.2.64/28
+	usage server "pool \`192.0.2.0/24' overlaps another pool: name each address once" \
+		wg0 pool 192.0.2.0/24 pool 192.0.2.0/24
+	usage server "pool \`10.0.64.0/24' is one pool too many: 64 are the most" \
+		wg0 pool "$(printf '10.0.%s.0/24,' {0..63})10.0.64.0/24"
+}
+
+@test "server: not root" {
+	refused srv "wg-dynamic: wg0: must be run as root" \
+		"${AS_NOBODY[@]}" wg-dynamic server wg0 pool 192.0.2.0/24
+}
+
+@test "server: no such interface, not WireGuard, down, no pool" {
+	server "nope: there is no such interface: bring it up first, for instance with \`wg-quick up nope'" \
+		nope pool 192.0.2.0/24
+	server "lo: is not a WireGuard interface: \`wg show interfaces' lists those" \
+		lo pool 192.0.2.0/24
+	server "to-c1: is not a WireGuard interface: \`wg show interfaces' lists those" \
+		to-c1 pool 192.0.2.0/24
+	server "wg9: the interface is down: \`ip link set up dev wg9'" wg9 pool 192.0.2.0/24
+	server "wg0: there is no pool: name one (\`pool 192.0.2.0/24'), or give the interface an address with its network" \
+		wg0
+}
+
+@test "server: a second one" {
+	on srv wg dynamic server wg0 pool 192.0.2.0/24
+	local first
+	first=$(pids srv server | sort)
+	server "wg0: a server runs on this interface already: \`wg dynamic stop wg0' ends it" \
+		wg0 pool 192.0.2.0/24
+	[ "$(pids srv server | sort)" = "$first" ]
+	raw c1 client 'request_ip=1\n\n' | grep -q '^errno=0$'
+	# Neither by its socket: the lock on the journal holds.
+	on srv rm /run/wg-dynamic/wg0.server.sock
+	server "wg0: another server has $STATE/wg0.leases open: stop it first" \
+		wg0 pool 192.0.2.0/24
+	on srv kill "$(pids srv server monitor)"
+	wait_for 3 not pids srv server
+}
+
+@test "server: its port is in use" {
+	raw_server srv @read
+	server "wg0: cannot listen on [fe80::%wg0]:970: Address already in use: stop what does" \
+		wg0 pool 192.0.2.0/24
+	on srv kill "$SPID"
+	wait_for 3 not listens srv 970
+}
+
+journal_file() { # a journal of two leases, as a server leaves it.
+	on srv wg dynamic server wg0 pool 192.0.2.0/24
+	raw c1 client 'request_ip=1\n\nrequest_ip=1\n\nrequest_ip=1\n\n' >/dev/null
+	on srv wg dynamic stop wg0
+	[ "$(on srv grep -c ^lease "$STATE/wg0.leases")" -ge 2 ]
+}
+
+@test "server: the journal is damaged; its line is named, the file untouched" {
+	journal_file
+	on srv cp "$STATE/wg0.leases" /run/good
+	local sum line
+	for line in 1 2 3 4; do
+		on srv sed "${line}s/[0-9]/x/" /run/good | on srv tee "$STATE/wg0.leases" >/dev/null
+		sum=$(on srv sha256sum "$STATE/wg0.leases")
+		server "wg0: line $line of $STATE/wg0.leases is damaged, and so nothing was changed: mend or remove that line (its checksum is the last word), or restore the file" \
+			wg0 pool 192.0.2.0/24
+		[ "$(on srv sha256sum "$STATE/wg0.leases")" = "$sum" ]
+		not on srv test -e "$STATE/wg0.leases.new"
+	done
+	on srv cp /run/good "$STATE/wg0.leases"
+	on srv wg dynamic server wg0 pool 192.0.2.0/24
+}
+
+@test "server: the journal of another interface" {
+	journal_file
+	on srv mv "$STATE/wg0.leases" "$STATE/wg9.leases"
+	on srv ip link set wg9 up
+	on srv ip address add fe80::/64 dev wg9 nodad
+	local sum
+	sum=$(on srv sha256sum "$STATE/wg9.leases")
+	server "wg9: $STATE/wg9.leases holds the leases of another interface: move it away" \
+		wg9 pool 198.51.100.0/24
+	[ "$(on srv sha256sum "$STATE/wg9.leases")" = "$sum" ]
+	on srv ip link set wg9 down
+	on srv rm "$STATE/wg9.leases"
+}
+
+@test "server: the journal is no file" {
+	on srv ln -s /etc/passwd "$STATE/wg0.leases"
+	server "wg0: cannot open $STATE/wg0.leases: Too many levels of symbolic links" \
+		wg0 pool 192.0.2.0/24
+	on srv rm "$STATE/wg0.leases"
+	on srv mkdir "$STATE/wg0.leases"
+	server "wg0: cannot open $STATE/wg0.leases: Is a directory" wg0 pool 192.0.2.0/24
+	on srv rmdir "$STATE/wg0.leases"
+}
+
+# ---- client
+
+@test "client: usage" {
+	usage client "which interface?"
+	usage client "\`nonsense' is not understood" wg0 nonsense
+	usage client "\`10' is not understood" wg0 10
+	usage client "wait needs seconds, 0 to 86400" wg0 wait
+	local wait
+	for wait in "" -1 +1 x 1x 1.5 ' 1' 86401 4294967297 foreground; do
+		usage client "wait needs seconds, 0 to 86400, not $wait" wg0 wait "$wait"
+	done
+}
+
+@test "client: not root" {
+	refused c1 "wg-dynamic: wg0: must be run as root" \
+		"${AS_NOBODY[@]}" wg-dynamic client wg0
+}
+
+@test "client: no such interface, not WireGuard, down" {
+	client "nope: there is no such interface: bring it up first, as by \`wg-quick up nope'" nope
+	client "lo: is not a WireGuard interface: name that of the tunnel" lo
+	client "to-srv: is not a WireGuard interface: name that of the tunnel" to-srv
+	run on c1 wg dynamic client tun0
+	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ]
+	[[ $output == "wg-dynamic: tun0: is not a WireGuard interface that can be read: "* ]]
+	client "wg9: the interface is down: bring it up first, by \`ip link set wg9 up'" wg9
+}
+
+@test "client: no link-local, none with /128, two of them, no peer for fe80::" {
+	on c1 ip link set wg9 up
+	local none="wg9: has no link-local address: give it the one that the server knows, as by \`ip address add fe80::abcd:abcd:abcd:abcd/128 dev wg9'"
+	client "$none" wg9
+	on c1 ip address add fe80::9/64 dev wg9 nodad
+	client "$none" wg9
+	on c1 ip address add fe80::1/128 dev wg9 nodad
+	client "wg9: no peer's allowed-ips cover fe80::, the server's address: add fe80::/128 to those of the server" \
+		wg9
+	on c1 wg set wg9 peer "${PUB[srv]}" allowed-ips 10.0.0.0/8,fe80::1:0/112,fe80::1/128
+	client "wg9: no peer's allowed-ips cover fe80::, the server's address: add fe80::/128 to those of the server" \
+		wg9
+	on c1 ip address add fe80::2/128 dev wg9 nodad
+	run on c1 wg dynamic client wg9
+	[ "$status" -eq 1 ]
+	[[ $output =~ ^"wg-dynamic: wg9: has more than one link-local address with /128, fe80::"[12]" and fe80::"[12]": remove all but the one that the server knows"$ ]]
+	on c1 ip link set wg9 down
+	on c1 wg set wg9 peer "${PUB[srv]}" remove
+}
+
+@test "client: fe80:: is an anycast address of a host that forwards; or its own" {
+	on c1 sysctl -q net.ipv6.conf.all.forwarding=1
+	on c1 ip link set wg9 up
+	on c1 ip address add fe80::9/64 dev wg9 nodad
+	on c1 ip address add fe80::1/128 dev wg9 nodad
+	on c1 wg set wg9 peer "${PUB[srv]}" allowed-ips ::/0
+	client "wg9: fe80:: is an anycast address of this host itself, since it forwards IPv6 and the kernel gave the interface a link-local: \`ip link set wg9 addrgenmode none' before it goes up" \
+		wg9
+	on c1 sysctl -q net.ipv6.conf.all.forwarding=0
+	on c1 ip address add fe80::/64 dev wg9 nodad
+	client "wg9: fe80:: is this host's own address, as on the interface of a server: remove it to run a client" \
+		wg9
+	on c1 ip link set wg9 down
+	on c1 wg set wg9 peer "${PUB[srv]}" remove
+}
+
+@test "client: a second one" {
+	on c1 wg dynamic client wg0 wait 0
+	local first
+	first=$(pids c1 client | sort)
+	client "wg0: a client runs on this interface already: \`wg dynamic stop wg0' ends it" wg0
+	client "wg0: a client runs on this interface already: \`wg dynamic stop wg0' ends it" \
+		wg0 foreground
+	[ "$(pids c1 client | sort)" = "$first" ]
+}
+
+@test "client: no server: after the wait it warns, and goes on in the background" {
+	elapsed run on c1 wg dynamic client wg0 wait 0
+	[ "$status" -eq 0 ]
+	((MS < 800))
+	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background"* ]]
+	[ "$(pids c1 client | wc -l)" -eq 3 ]
+	on c1 wg dynamic stop wg0
+
+	elapsed run on c1 wg dynamic client wg0 wait 1
+	[ "$status" -eq 0 ]
+	((MS >= 900 && MS < 2500))
+	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background: cannot connect to the server: Connection refused: does \`wg dynamic server' run there? Is TCP port 970 filtered?" ]]
+	[ "$(pids c1 client | wc -l)" -eq 3 ]
+	# And it does go on.
+	on srv wg dynamic server wg0 pool 192.0.2.8/32
+	wait_for 5 has_addr c1 wg0 192.0.2.8/32
+}
+
+# ---- show, stop, and the rest
+
+@test "show: nothing runs, no such interface, one word too many" {
+	local interface
+	for interface in wg0 lo nope; do
+		refused srv "wg-dynamic: $interface: neither client nor server runs" \
+			wg dynamic show "$interface"
+		refused srv "wg-dynamic: $interface: neither client nor server runs" \
+			wg dynamic show "$interface" dump
+	done
+	usage show "\`wg9' is one word too many" wg0 wg9
+	usage show "\`json' is one word too many" all json
+	usage show "\`x' is one word too many" all x dump
+	local words
+	for words in show "show all" "show dump" "show all dump" ""; do
+		# shellcheck disable=SC2086 # words
+		run on srv wg dynamic $words
+		[ "$status" -eq 0 ] && [ "$output" = "" ]
+	done
+}
+
+@test "stop: nothing runs there: one line, and status 0" {
+	local interface
+	for interface in wg0 lo nope; do
+		run on srv wg dynamic stop "$interface"
+		[ "$status" -eq 0 ]
+		[ "$output" = "wg-dynamic: $interface: neither client nor server runs" ]
+	done
+	usage stop "exactly one interface is needed"
+	usage stop "exactly one interface is needed" wg0 wg9
+}
+
+@test "show and stop, while one runs: not for other users" {
+	on srv wg dynamic server wg0 pool 192.0.2.0/24
+	run on srv "${AS_NOBODY[@]}" wg-dynamic show wg0
+	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"Permission denied" ]]
+	run on srv "${AS_NOBODY[@]}" wg-dynamic stop wg0
+	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"Permission denied" ]]
+	[ "$(pids srv server | wc -l)" -eq 3 ]
+	run on srv wg dynamic stop wg0
+	[ "$status" -eq 0 ] && [ "$output" = "" ]
+	not pids srv server
+}
+
+@test "no such subcommand: one line, and how all are used; help is no error" {
+	run --separate-stderr on srv wg dynamic nonsense
+	[ "$status" -eq 1 ] && [ "$output" = "" ]
+	# shellcheck disable=SC2154 # set by run
+	[ "${stderr_lines[0]}" = "wg dynamic: there is no subcommand \`nonsense'" ]
+	[ "${stderr_lines[1]}" = "Usage: wg dynamic <subcommand> ..." ]
+	local subcommand word all=$stderr
+	for subcommand in "${!USAGE[@]}"; do
+		grep -qxF "  ${USAGE[$subcommand]}" <<<"$all"
+		for word in help -h --help; do
+			run --separate-stderr on srv wg dynamic "$subcommand" "$word"
+			[ "$status" -eq 0 ] && [ "$stderr" = "" ]
+			[ "$output" = "Usage: ${USAGE[$subcommand]}" ]
+		done
+	done
+	run --separate-stderr on srv wg dynamic help
+	[ "$status" -eq 0 ] && [ "$stderr" = "" ]
+	[ "${lines[0]}" = "Usage: wg dynamic <subcommand> ..." ]
+}

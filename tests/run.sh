@@ -11,11 +11,12 @@ die() {
 	exit 1
 }
 
-# What prove calls for each file; unit tests leave their files in a folder of their own.
+# What prove calls for each file; unit tests leave their files in a folder of their own. One that
+# hangs has failed.
 if [[ $# == 2 && $1 == one ]]; then
-	[[ $2 != *.bats ]] || exec bats --tap "$2"
+	[[ $2 != *.bats ]] || exec timeout -k 10 400 bats --tap "$2"
 	world=$(mktemp -d "$WORLDS/unit.XXXXXX") && cd "$world" &&
-		CMOCKA_MESSAGE_OUTPUT=TAP exec "$root/$2"
+		CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 5 120 "$root/$2"
 	exit 1
 fi
 

@@ -64,7 +64,7 @@ wide() {
 }
 
 @test "no file knows on which machine it was written" {
-	none grep -rnE '(^|[^A-Za-z.])/(wor[k]|hom[e]|roo[t])/|bash_job[s]' --exclude-dir=.git \
+	none grep -rnE '(^|[^A-Za-z0-9.])/(wor[k]|hom[e]|roo[t])/|bash_job[s]' --exclude-dir=.git \
 		--exclude-dir=build .
 }
 

@@ -163,7 +163,8 @@ int channel_receive(struct channel *channel, union message_buffer *buf, int *fd)
 	head = CMSG_FIRSTHDR(&msg);
 	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(head), sizeof(int));
-	if (!(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
+	/* Without a descriptor to spare the one that came is lost: that is nobody's fault. */
+	if (!(msg.msg_flags & MSG_TRUNC) && (*fd < 0 || !(msg.msg_flags & MSG_CTRUNC)) &&
 	    message_valid(channel, &buf->head, len, *fd >= 0))
 		return len;
 	if (*fd >= 0)

@@ -120,7 +120,8 @@ static bool check_device(const struct client_setup *setup, struct reading *readi
 	}
 	ret = wait_reading(child);
 	if (ret)
-		log_failure("is not a WireGuard interface that can be read: %s", strerror(ret));
+		log_failure("is not a WireGuard interface (`wg show interfaces' lists those): %s",
+			    strerror(ret));
 	else if ((ret = reading_map(reading, fd)))
 		log_failure("cannot read the interface: %s", strerror(-ret));
 	close(fd);

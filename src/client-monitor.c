@@ -215,6 +215,8 @@ static const char *hint(const struct failure *failure)
 	case FAILURE_CONNECT:
 		if (failure->error == ECONNREFUSED)
 			return ": does `wg dynamic server' run there? Is TCP port 970 filtered?";
+		if (failure->error == EADDRNOTAVAIL)
+			return ": the last connection is not over yet";
 		if (failure->error == EDESTADDRREQ)
 			return ": its peer has no endpoint";
 		/* fall through */
@@ -336,8 +338,10 @@ static void restore(void)
 
 	if (!ret && !look.found)
 		ret = net_address_set(ifindex, &monitor.setup.link_local, NET_FOREVER);
-	if (!ret && net_route_type(ifindex, &client_server_address, &type))
+	if (!ret && net_route_type(ifindex, &client_server_address, &type)) {
 		ret = net_route_add(ifindex, &client_server_address, ROUTE_METRIC);
+		monitor.route_added |= !ret;
+	}
 	if (ret)
 		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
 			 strerror(-ret));
@@ -378,15 +382,13 @@ static void link_event(enum net_event event, void *data)
 {
 	(void)data;
 	switch (event) {
-	case NET_LINK_UP:
-	case NET_LINK_DOWN:
-		link_change(event == NET_LINK_UP);
-		break;
 	case NET_LINK_GONE:
 		link_gone();
 		break;
+	case NET_LINK_UP:
+	case NET_LINK_DOWN:
 	case NET_LOST:
-		link_look();
+		link_look(); /* orders go by name, which may be another now */
 		break;
 	case NET_ADDRESSES:
 		break;

@@ -43,6 +43,7 @@ struct session {
 	struct server *server;
 	struct session *next, **before; /* all of them; the oldest first */
 	struct cidr from; /* the peer's link-local */
+	uint8_t peer[8]; /* the first bytes of the key of who may use it; zero: not known */
 	enum session_state state;
 	uint64_t deadline; /* ms */
 	uint64_t reading_after; /* waits for a reading that began then or later; 0: not so */
@@ -137,8 +138,12 @@ struct server_log_item *server_log(struct server *server, enum server_event even
 struct server_log_item *server_log_lease(struct server *server, enum server_event event,
 					 uint32_t lease);
 
-/* A refusal: counted, and logged if there have not been too many in this second. */
-void server_refuse(struct server *server, enum server_reason reason, const struct cidr *from);
+/*
+ * A refusal: counted, and logged if there have not been too many in this second. Returns its line,
+ * as server_log(), or NULL.
+ */
+struct server_log_item *server_refuse(struct server *server, enum server_reason reason,
+				      const struct cidr *from);
 
 /* Wants a reading that begins after this call; stranger: caused by nobody whom we know. */
 void server_read(struct server *server, bool stranger);
@@ -169,8 +174,8 @@ bool store_place(struct server *server);
 /* A new file has come, or an errno. */
 void store_new_file(struct server *server, int fd, int error);
 
-/* The monitor has renamed it, or could not. */
-void store_renamed(struct server *server, int error);
+/* The monitor has renamed it (it stands), or could not; or it did, but not durably. */
+void store_renamed(struct server *server, int error, bool stands);
 
 /* Writes anew a slice; asks for a new file when it's worth it. Returns when to be called again. */
 uint64_t store_turn(struct server *server, uint64_t now);
@@ -199,6 +204,9 @@ void grant_wake(struct server *server);
 
 /* Gives up what a session has claimed. */
 void grant_unclaim(struct session *session);
+
+/* Those who wait for the end of this lease are told to try again later. */
+void grant_fail(struct server *server, uint32_t lease);
 
 /* Answers a session of which all orders are done; lease: the one that it was given. */
 void grant_finish(struct session *session, uint32_t lease);

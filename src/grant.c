@@ -12,11 +12,6 @@
 
 #include "engine.h"
 
-enum {
-	FRESH_MS = 1000, /* a reading this old is as good as new */
-	QUICK_MS = 20, /* a device that is read as quickly as this is read for each decision */
-};
-
 /* A lease as it was before a decision, in case it can't be written. */
 struct undo {
 	struct session *session;
@@ -206,6 +201,58 @@ void grant_unclaim(struct session *session)
 	session->claimant = LEASE_NONE;
 }
 
+/*
+ * The administrator may have changed the device since it was read: given a free address to a peer,
+ * or taken a leased one out. Where reading is quick, a decision that changes something waits for a
+ * reading from about now, and a renewal for one of this second. Elsewhere it is read again soon.
+ */
+static bool reading_suffices(struct session *session, const struct decision *decision,
+			     uint64_t now)
+{
+	struct server *server = session->server;
+	bool renewal = !decision->new_address && (decision->granted[V4] || decision->granted[V6]);
+	/* Under load, so that reading takes at most a twentieth of the time. */
+	uint64_t age = renewal || server->reading_cost > QUICK_MS ? FRESH_MS :
+		       server->reading_cost ? 20 * server->reading_cost : 20;
+
+	if (session->reading_after)
+		return true;
+	if (server->reading_began + age >= now) {
+		/* What was changed before this came, but after the reading, shows soon. */
+		if (server->reading_began + SESSION_MS < session->deadline)
+			server->reading_wanted = sooner(server->reading_wanted,
+							server->reading_began + FRESH_MS);
+		return true;
+	}
+	if (server->reading_cost <= QUICK_MS) {
+		wait_reading(session, now - age, false);
+		return false;
+	}
+	server_read(server, true);
+	return true;
+}
+
+/* What was wished for and can't be had; not where there never was a pool to have it from. */
+static void log_unavailable(struct session *session)
+{
+	struct server *server = session->server;
+	const struct request *request = &session->request;
+	struct server_log_item *item;
+	bool refused = false;
+
+	for (int v = V4; v < FAMILIES; ++v)
+		refused |= !session->response.ip[v].family &&
+			   (request->wish[v] == WISH_THIS ||
+			    (request->wish[v] == WISH_ANY && pools_have(&server->pools, v)));
+	if (!refused)
+		return;
+	item = server_refuse(server, REASON_UNAVAILABLE, &session->from);
+	for (int v = V4; item && v < FAMILIES; ++v) {
+		if (!session->response.ip[v].family && request->wish[v] == WISH_THIS)
+			item->ip[v] = request->ip[v];
+	}
+}
+
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
 		       uint32_t lease)
 {
@@ -216,24 +263,12 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 		refuse(session, REASON_LATER, STATUS_LATER);
 		return;
 	}
-	/*
-	 * The administrator may have changed the device since it was read. Where that is quick it
-	 * is read again; else it will be soon, and the lease is looked at then.
-	 */
-	if (server->reading_began + FRESH_MS < commit->now && !session->reading_after) {
-		if (server->reading_cost <= QUICK_MS) {
-			wait_reading(session, commit->now - FRESH_MS, false);
-			return;
-		}
-		server_read(server, true);
-	} else if (server->reading_began + SESSION_MS < session->deadline) {
-		/* What he changed before this came, but after the reading, shows soon. */
-		server->reading_wanted =
-			sooner(server->reading_wanted, server->reading_began + FRESH_MS);
-	}
 	decide(&server->book, peer, &session->request, &decision);
+	if (!reading_suffices(session, &decision, commit->now))
+		return;
 	if (!decision.granted[V4] && !decision.granted[V6]) {
-		refuse(session, REASON_UNAVAILABLE, STATUS_UNAVAILABLE);
+		log_unavailable(session);
+		answer(session, STATUS_UNAVAILABLE);
 		return;
 	}
 	if (decision.ends[V4] || decision.ends[V6]) {
@@ -323,7 +358,7 @@ void grant_finish(struct session *session, uint32_t lease)
 	} else {
 		log_grant(session, lease);
 		if (session->response.status == STATUS_UNAVAILABLE)
-			++session->server->counters.refusals[REASON_UNAVAILABLE];
+			log_unavailable(session);
 		session_answer(session);
 	}
 }
@@ -362,6 +397,17 @@ void grant_all(struct server *server, uint64_t now)
 	}
 	for (uint32_t i = 0; i < commit.count; ++i)
 		grant_finish(commit.undo[i].session, commit.undo[i].lease);
+}
+
+void grant_fail(struct server *server, uint32_t lease)
+{
+	struct session *next;
+
+	for (struct session *s = server->sessions; s; s = next) {
+		next = s->next;
+		if (s->state == SESSION_WAITING && s->lease == lease)
+			refuse(s, REASON_LATER, STATUS_LATER);
+	}
 }
 
 void grant_wake(struct server *server)

@@ -10,6 +10,17 @@
 #include "dynamic.h"
 #include "subcommands.h"
 
+/* As `wg dynamic ROLE ...'. */
+static int run_role(const char *role, int argc, const char *argv[])
+{
+	const char *args[argc + 2];
+
+	args[0] = "dynamic";
+	args[1] = role;
+	memcpy(args + 2, argv + 1, argc * sizeof(*args)); /* with the NULL at the end */
+	return dynamic_main(argc + 1, args);
+}
+
 int main(int argc, const char *argv[])
 {
 	const char *slash, *name;
@@ -22,14 +33,10 @@ int main(int argc, const char *argv[])
 		puts("wg-dynamic " WG_DYNAMIC_VERSION);
 		return 0;
 	}
-	if (!strcmp(name, "wg-dynamic-client")) {
-		argv[0] = "client";
-		return dynamic_client(argc, argv);
-	}
-	if (!strcmp(name, "wg-dynamic-server")) {
-		argv[0] = "server";
-		return dynamic_server(argc, argv);
-	}
+	if (!strcmp(name, "wg-dynamic-client"))
+		return run_role("client", argc, argv);
+	if (!strcmp(name, "wg-dynamic-server"))
+		return run_role("server", argc, argv);
 	argv[0] = "dynamic";
 	return dynamic_main(argc, argv);
 }

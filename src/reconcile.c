@@ -114,6 +114,7 @@ static void log_end(struct server *server, const struct lease *lease, const stru
 		item = server_log(server, EVENT_ENDED);
 		item->reason = reason;
 		item->has_key = true;
+		item->lease_time = lease->time;
 		memcpy(item->key, lease->key, KEY_LEN);
 	}
 	item->ip[v] = *ip;
@@ -165,9 +166,11 @@ static void take_done(struct server *server, const struct batch *batch, uint32_t
 		ended(server, index, v, batch->reason[i]);
 		return;
 	}
-	/* It is tried again in a while; until then it is held. */
+	/* It goes on; if its time is over, that is tried again in a while. */
 	leases_set_ending(&server->leases, index, v, false);
-	leases_expire_at(&server->leases, index, now_ms() + RETRY_END_MS);
+	if (server->leases.list[index].expires < now_ms() + RETRY_END_MS)
+		leases_expire_at(&server->leases, index, now_ms() + RETRY_END_MS);
+	grant_fail(server, index);
 }
 
 void orders_done(struct server *server, const struct server_done *done)

@@ -94,14 +94,15 @@ static void line(const struct server_log_item *item)
 		log_line(LOG_INFO, "%snow has %s leased for %u s", peer, ips, item->lease_time);
 		break;
 	case EVENT_ENDED:
-		log_line(LOG_INFO, "%slease of %s ended: %s", peer, ips, reason);
+		log_line(LOG_INFO, "%slease of %s ended: %s (of %u s)", peer, ips, reason,
+			 item->lease_time);
 		break;
 	case EVENT_PUT_BACK:
 		log_line(LOG_NOTICE, "%s%s is leased to it but was in no allowed-ips: put back",
 			 peer, ips);
 		break;
 	case EVENT_REFUSED:
-		log_line(LOG_NOTICE, "%srefused: %s", peer, reason);
+		log_line(LOG_NOTICE, "%srefused%s%s: %s", peer, *ips ? " " : "", ips, reason);
 		break;
 	case EVENT_SUPPRESSED:
 		log_line(LOG_NOTICE, "%u more lines were not logged", item->number);

@@ -23,6 +23,8 @@
 #include "log.h"
 #include "sandbox.h"
 
+enum { CLOSE_MS = 1000 };
+
 /* What goes between monitor and spawner, in the frame of channel.h. */
 enum { SPAWN = 1, ENDED, SPAWNER_TYPES };
 
@@ -97,14 +99,19 @@ static int empty_dir_make(const char *path)
 
 static int confine(const char *empty_dir, uid_t uid, gid_t gid)
 {
-	const struct rlimit none = { 0, 0 };
+	const struct rlimit none = { 0, 0 }, files = { SANDBOX_FILES, SANDBOX_FILES };
 	int ret;
 
-	/* A session of its own: a Ctrl-C is for the monitor, which ends us in order. */
+	/* A Ctrl-C, or what a supervisor sends to all, is for the monitor: that ends us. */
 	setsid();
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	ret = bounding_set(0);
 	if (ret)
 		return ret;
+	/* Where there are fewer, accepting pauses when they run out. */
+	setrlimit(RLIMIT_NOFILE, &files);
 	if (chroot(empty_dir) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
@@ -121,7 +128,7 @@ static int confine(const char *empty_dir, uid_t uid, gid_t gid)
 /* Waits until the engine ends; kills it when the monitor goes away first. */
 static int engine_wait(int fd, pid_t engine)
 {
-	struct pollfd polled[2] = { { .fd = fd }, { .events = POLLIN } };
+	struct pollfd polled[2] = { { .fd = fd, .events = POLLRDHUP }, { .events = POLLIN } };
 	int status;
 
 	polled[1].fd = syscall(SYS_pidfd_open, engine, 0);
@@ -223,6 +230,18 @@ int spawner_spawn(int spawner, int channel_fd)
 
 	channel_open(&channel, spawner, spawner_rules, SPAWNER_TYPES);
 	return channel_send(&channel, &message.head, sizeof(message), channel_fd);
+}
+
+void spawner_close(int spawner)
+{
+	struct pollfd polled = { .fd = spawner, .events = POLLIN };
+	char buf[CHANNEL_MESSAGE];
+
+	/* It takes that for our end; its own end closes when the engine and it are gone. */
+	shutdown(spawner, SHUT_WR);
+	while (poll(&polled, 1, CLOSE_MS) > 0 && recv(spawner, buf, sizeof(buf), 0) > 0)
+		;
+	close(spawner);
 }
 
 bool spawner_status(int spawner, int *wait_status, bool *gone)

@@ -17,6 +17,8 @@
 
 #define SANDBOX_USER "_wg-dynamic"
 
+enum { SANDBOX_FILES = 1200 /* descriptors that an engine may have open */ };
+
 /* Closes all descriptors but standard input, output and error: those of whoever started us. */
 void sandbox_close_inherited(void);
 
@@ -41,9 +43,11 @@ int spawner_spawn(int spawner, int channel_fd);
 /*
  * Reads what the spawner says: the wait status (waitpid(2)) of an engine that ended. Returns true;
  * false when there is nothing to read (*gone false) or the spawner has died (*gone true).
- * Closing the spawner's descriptor kills engine and spawner.
  */
 bool spawner_status(int spawner, int *wait_status, bool *gone);
+
+/* Ends engine and spawner, and waits, for at most a second, until they are gone. */
+void spawner_close(int spawner);
 
 /*
  * Keeps just these capabilities (a mask of 1 << CAP_...), for good: bounding set too; and sets

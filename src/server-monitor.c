@@ -26,8 +26,6 @@
 enum {
 	STOP_MS = 3000, /* for the engine to end in order */
 	FAILED_READ_MS = 1000, /* before a reading that failed is tried again */
-	QUICK_MS = 20, /* a device that is read as quickly is read again for each order to take */
-	FRESH_MS = 1000, /* else a reading does for so long */
 	TAKES_TURN = 4, /* batches to take back, in one turn of the loop */
 };
 
@@ -78,6 +76,14 @@ static void tell_journal(enum server_message type, int fd, int error)
 	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
 }
 
+static void tell_renamed(void)
+{
+	struct server_journal message = { .head.type = SERVER_RENAMED };
+
+	message.error = -server_setup_rename_journal(&monitor.setup, &message.stands);
+	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), -1);
+}
+
 static void tell_reading(void)
 {
 	supervisor_send(&monitor.supervisor, &monitor.reading.head, sizeof(monitor.reading),
@@ -96,7 +102,9 @@ static void engine_up(struct supervisor *supervisor)
 	tell(SERVER_LISTEN, monitor.setup.listen_fd);
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
 	tell_journal(SERVER_JOURNAL, monitor.setup.journal_fd, 0);
-	tell_reading();
+	/* What was done since the reading, a new engine does not know: it waits for the next. */
+	if (monitor.reading.stamp == monitor.stamp)
+		tell_reading();
 	/* What the last engine may have left undone shows in a new reading. */
 	monitor.read_at = 0;
 }
@@ -222,6 +230,13 @@ static void tell_done(const struct server_orders *orders, const uint8_t *errors)
  * Does what has no error yet, by do_it(); if the device refuses the whole, one by one, so that a
  * bad one does not fail the others.
  */
+static bool worth_splitting(int ret)
+{
+	/* A device that does not answer, or is not there, will not do so for one alone. */
+	return ret != -ETIMEDOUT && ret != -ENODEV && ret != -ENOENT && ret != -EPIPE &&
+	       ret != -ECONNREFUSED && ret != -EPROTONOSUPPORT;
+}
+
 static void carry_out(const struct server_orders *orders, uint8_t *errors, bool taken,
 		      int (*do_it)(const char *, const struct device_change *, size_t))
 {
@@ -240,7 +255,8 @@ static void carry_out(const struct server_orders *orders, uint8_t *errors, bool 
 		if (errors[i])
 			continue;
 		if (ret)
-			errors[i] = -do_it(name, &orders->changes[i], 1);
+			errors[i] = worth_splitting(ret) ? -do_it(name, &orders->changes[i], 1) :
+							   -ret;
 		if (!errors[i] &&
 		    !guard_note(&monitor.guard, &orders->changes[i], taken, monitor.stamp))
 			errors[i] = ENOMEM;
@@ -355,8 +371,7 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 		tell_journal(SERVER_JOURNAL, ret < 0 ? -1 : ret, ret < 0 ? -ret : 0);
 		break;
 	case SERVER_RENAME:
-		ret = server_setup_rename_journal(&monitor.setup);
-		tell_journal(SERVER_RENAMED, -1, -ret);
+		tell_renamed();
 		break;
 	case SERVER_LOG:
 		if (!report(message, monitor.setup.start.interface)) {
@@ -373,28 +388,29 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 
 /* --- the world --- */
 
-static void event(enum net_event event, void *data)
+/* Orders go by name: one that is called otherwise now is not ours any more. */
+static bool is_there(void)
 {
 	struct net_link link;
+	int ret = net_link_get(monitor.setup.start.interface, &link);
 
+	return ret ? ret != -ENODEV : link.ifindex == monitor.setup.start.ifindex;
+}
+
+static void event(enum net_event event, void *data)
+{
 	(void)data;
-	switch (event) {
-	case NET_LOST:
-		if (!net_link_get(monitor.setup.start.interface, &link) &&
-		    link.ifindex == monitor.setup.start.ifindex)
-			break;
-		/* fall through */
-	case NET_LINK_GONE:
-		log_line(LOG_INFO, "the interface is gone");
+	if (event == NET_ADDRESSES) {
+		/* Looked at below. */
+	} else if (event == NET_LINK_GONE || !is_there()) {
+		if (monitor.stop_at == NEVER)
+			log_line(LOG_INFO, "the interface is gone");
 		stop(0);
 		return;
-	case NET_LINK_UP:
+	} else if (event == NET_LINK_UP) {
 		server_setup_address(&monitor.setup);
-		break;
-	case NET_LINK_DOWN:
+	} else if (event == NET_LINK_DOWN) {
 		return;
-	case NET_ADDRESSES:
-		break;
 	}
 	/* Addresses of our own are never leased; but they must not keep us busy. */
 	read_soon(now_ms(), 20 * (uint64_t)monitor.reading.cost + FRESH_MS);
@@ -436,7 +452,7 @@ static uint64_t turn(void *data)
 
 	(void)data;
 	if (monitor.stop_at <= now || monitor.supervisor.lost) {
-		monitor.exit_status |= monitor.supervisor.lost;
+		monitor.exit_status |= monitor.supervisor.lost && monitor.stop_at == NEVER;
 		monitor.loop.stop = true;
 		return NEVER;
 	}

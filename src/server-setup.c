@@ -181,6 +181,10 @@ static bool open_control(struct server_setup *setup)
 {
 	const char *name = setup->start.interface;
 
+	if (control_pid(name, "client") > 0) {
+		log_failure("a client runs on this interface: `wg dynamic stop %s' ends it", name);
+		return false;
+	}
 	setup->control_fd = control_listen(name, "server");
 	if (setup->control_fd == -EADDRINUSE)
 		log_failure("a server runs on this interface already: `wg dynamic stop %s' ends it",
@@ -243,6 +247,7 @@ static bool open_journal(struct server_setup *setup)
 int server_setup_new_journal(struct server_setup *setup)
 {
 	char name[64];
+	int ret;
 
 	server_setup_drop_fresh(setup);
 	journal_name(setup, ".new", name);
@@ -253,15 +258,18 @@ int server_setup_new_journal(struct server_setup *setup)
 				 0600);
 	if (setup->fresh_fd < 0)
 		return -errno;
-	if (flock(setup->fresh_fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
-	return setup->fresh_fd;
+	if (!flock(setup->fresh_fd, LOCK_EX | LOCK_NB))
+		return setup->fresh_fd;
+	ret = -errno;
+	server_setup_drop_fresh(setup);
+	return ret;
 }
 
-int server_setup_rename_journal(struct server_setup *setup)
+int server_setup_rename_journal(struct server_setup *setup, uint32_t *stands)
 {
 	char from[64], to[64];
 
+	*stands = false;
 	if (setup->fresh_fd < 0)
 		return -ENOENT;
 	journal_name(setup, ".new", from);
@@ -269,6 +277,7 @@ int server_setup_rename_journal(struct server_setup *setup)
 	if (fsync(setup->fresh_fd) < 0 ||
 	    renameat(setup->state_fd, from, setup->state_fd, to) < 0)
 		return -errno;
+	*stands = true;
 	close(setup->journal_fd);
 	setup->journal_fd = setup->fresh_fd;
 	setup->fresh_fd = -1;

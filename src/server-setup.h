@@ -42,10 +42,10 @@ bool server_setup_address(const struct server_setup *setup);
 int server_setup_new_journal(struct server_setup *setup);
 
 /*
- * Puts it in the place of the one in use, and sees that this has reached the disk. Returns 0, or
- * -errno: then the old one is still there.
+ * Puts it in the place of the one in use, and sees that this has reached the disk. Returns 0 or
+ * -errno; *stands says whether it stands there: it may, with an error, but not durably.
  */
-int server_setup_rename_journal(struct server_setup *setup);
+int server_setup_rename_journal(struct server_setup *setup, uint32_t *stands);
 
 /* Forgets a new journal that has not been renamed. */
 void server_setup_drop_fresh(struct server_setup *setup);

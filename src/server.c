@@ -101,7 +101,8 @@ struct server_log_item *server_log_lease(struct server *server, enum server_even
 	return item;
 }
 
-void server_refuse(struct server *server, enum server_reason reason, const struct cidr *from)
+struct server_log_item *server_refuse(struct server *server, enum server_reason reason,
+				      const struct cidr *from)
 {
 	const struct device_ip *ip = reading_exact(&server->reading, from);
 	struct server_log_item *item;
@@ -114,7 +115,7 @@ void server_refuse(struct server *server, enum server_reason reason, const struc
 	}
 	if (server->refusals_logged++ >= REFUSALS_LOGGED) {
 		++server->refusals_suppressed;
-		return;
+		return NULL;
 	}
 	if (server->refusals_suppressed) {
 		server_log(server, EVENT_SUPPRESSED)->number = server->refusals_suppressed;
@@ -127,6 +128,7 @@ void server_refuse(struct server *server, enum server_reason reason, const struc
 		item->has_key = true;
 		memcpy(item->key, server->reading.peers[ip->peer].key, KEY_LEN);
 	}
+	return item;
 }
 
 void server_read(struct server *server, bool stranger)
@@ -269,10 +271,17 @@ static void journal_came(struct server *server, const struct server_journal *mes
 	}
 }
 
+static void renamed(struct server *server, const struct server_journal *message)
+{
+	store_renamed(server, message->error, message->stands);
+}
+
 static void reading_came(struct server *server, const struct server_reading *message, int fd)
 {
 	if (fd >= 0 && server->loaded)
 		reconcile_reading(server, message, fd);
+	else
+		server->reading_wanted = now_ms() + 1000; /* out of descriptors */
 	if (fd >= 0)
 		close(fd);
 	if (server->ready || !server->reading.head || !server->listener.added)
@@ -308,7 +317,7 @@ static void message_came(struct server *server, const union message_buffer *buff
 		orders_done(server, message);
 		break;
 	case SERVER_RENAMED:
-		store_renamed(server, ((const struct server_journal *)message)->error);
+		renamed(server, message);
 		break;
 	case SERVER_STOP:
 		server->stopping = true;

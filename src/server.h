@@ -54,7 +54,8 @@ struct server_plain {
 
 struct server_journal {
 	struct message head;
-	int32_t error; /* why there is no file, as an errno; or 0 */
+	int32_t error; /* why there is no file, or why it is not durable, as an errno; or 0 */
+	uint32_t stands; /* SERVER_RENAMED: it has taken the old one's place */
 };
 
 struct server_reading {
@@ -129,7 +130,11 @@ struct server_log_item {
 	uint8_t key[KEY_LEN];
 };
 
-enum { SERVER_LOG_ITEMS = 48 };
+enum {
+	SERVER_LOG_ITEMS = 48,
+	QUICK_MS = 20, /* a device that is read as quickly is read for a decision */
+	FRESH_MS = 1000, /* on others, a reading this old is as good as new */
+};
 
 struct server_log {
 	struct message head;

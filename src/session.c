@@ -194,9 +194,25 @@ static void session_ready(struct watch *watch, uint32_t events)
 		answered(session);
 }
 
-static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
-			const struct cidr *ip)
+/*
+ * Who may send from this link-local by cryptokey routing, also without having it as /128: all
+ * that come from one peer count together.
+ */
+static void peer_of(const struct server *server, const struct cidr *ip, uint8_t peer[static 8])
 {
+	const struct device_ip *holder =
+		reading_holder(&server->reading, ip, -1, DEVICE_SELF);
+
+	memset(peer, 0, 8);
+	if (holder)
+		memcpy(peer, server->reading.peers[holder->peer].key, 8);
+}
+
+static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
+			const struct cidr *ip, const uint8_t peer[static 8])
+{
+	static const uint8_t unknown[8];
+	bool known = memcmp(peer, unknown, sizeof(unknown));
 	uint32_t same = 0;
 
 	if (ntohs(from->sin6_port) >= PRIVILEGED_PORT) {
@@ -204,7 +220,8 @@ static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
 		return false;
 	}
 	for (struct session *s = server->sessions; s; s = s->next)
-		same += !cidr_compare(&s->from, ip);
+		same += known ? !memcmp(s->peer, peer, sizeof(s->peer)) :
+				!cidr_compare(&s->from, ip);
 	if (same >= SESSIONS_PEER) {
 		server_refuse(server, REASON_TOO_MANY, ip);
 		return false;
@@ -223,7 +240,8 @@ static void make_room(struct server *server)
 	}
 }
 
-static void session_open(struct server *server, int fd, const struct cidr *from)
+static void session_open(struct server *server, int fd, const struct cidr *from,
+			 const uint8_t peer[static 8])
 {
 	struct session *session;
 
@@ -237,6 +255,7 @@ static void session_open(struct server *server, int fd, const struct cidr *from)
 	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
 	session->server = server;
 	session->from = *from;
+	memcpy(session->peer, peer, sizeof(session->peer));
 	session->before = server->sessions_end;
 	*server->sessions_end = session;
 	server->sessions_end = &session->next;
@@ -254,6 +273,7 @@ void sessions_accept(struct watch *watch, uint32_t events)
 {
 	struct server *server = watch_owner(watch, struct server, listener);
 	struct sockaddr_in6 from;
+	uint8_t peer[8];
 	struct cidr ip;
 	socklen_t len;
 	int fd;
@@ -275,8 +295,9 @@ void sessions_accept(struct watch *watch, uint32_t events)
 			continue;
 		}
 		cidr_host(&ip, AF_INET6, &from.sin6_addr);
-		if (may_connect(server, &from, &ip))
-			session_open(server, fd, &ip);
+		peer_of(server, &ip, peer);
+		if (may_connect(server, &from, &ip, peer))
+			session_open(server, fd, &ip, peer);
 		else
 			close(fd);
 	}

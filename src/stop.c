@@ -62,6 +62,8 @@ int dynamic_stop(int argc, const char *argv[])
 	if (argc != 2)
 		return dynamic_usage(argv[0], "exactly one interface is needed");
 	log_open(argv[1]);
+	if (geteuid())
+		return log_failure("must be run as root");
 	for (int i = 0; i < ROLES; ++i) {
 		polled[i].fd = daemon_open(argv[1], roles[i]);
 		polled[i].events = POLLIN;

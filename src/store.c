@@ -228,12 +228,12 @@ void store_new_file(struct server *server, int fd, int error)
 		fresh_drop(server, ENOMEM);
 }
 
-void store_renamed(struct server *server, int error)
+void store_renamed(struct server *server, int error, bool stands)
 {
 	server->renaming = false;
 	if (error || server->fresh_failed) {
 		/* If it took the old one's place with a flaw, it is at once written anew. */
-		if (!error) {
+		if (stands) {
 			journal_close(&server->journal);
 			server->journal_broken = true;
 		}

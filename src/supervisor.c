@@ -194,5 +194,5 @@ void supervisor_close(struct supervisor *s)
 	loop_remove(s->loop, &s->engine);
 	channel_close(&s->channel);
 	loop_remove(s->loop, &s->spawner);
-	close(s->spawner.fd);
+	spawner_close(s->spawner.fd);
 }

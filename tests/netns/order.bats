@@ -40,6 +40,7 @@ steps() {
 	sed -n -e 's/^write(.*leases>, .*lease .*/record/p' \
 		-e 's/^fdatasync(.*leases.*= 0$/durable/p' \
 		-e 's/^sendmsg(.*/monitor/p' \
+		-e 's/^recvmsg(.* = [1-9][0-9]*$/told/p' \
 		-e 's/^sendto(.*"ip=.*/answer/p' \
 		-e 's/^sendto(.*"errno=0.*/released/p' "$trace"
 }
@@ -60,8 +61,8 @@ answered() {
 	run raw c1 client 'request_ip=1\n\n'
 	[[ $output == *errno=0* ]]
 	wait_for 5 answered answer
-	# The first word to the monitor may be that a reading is wanted.
-	in_order "^(monitor )?record monitor durable answer"
+	# The monitor may first be asked for a reading; it must have told that the order is done.
+	in_order "^(monitor |told )*record monitor durable (monitor )*told (monitor |told )*answer"
 }
 
 @test "a renewal is on disk before it is answered" {
@@ -70,7 +71,7 @@ answered() {
 	run raw c1 client 'request_ip=1\n\n'
 	[[ $output == *errno=0* ]]
 	wait_for 5 answered answer
-	in_order "^(monitor )?record (monitor )?durable answer"
+	in_order "^(monitor |told )*record (monitor )?durable (monitor |told )*answer"
 }
 
 @test "what is released is out of the device before that is recorded and answered" {
@@ -80,5 +81,5 @@ answered() {
 	[[ $output == *errno=0* ]]
 	[[ $(allowed srv wg0 "${PUB[c1]}") == "${LL[c1]}/128" ]]
 	wait_for 5 answered released
-	in_order "^monitor (monitor )*record durable (monitor )*released"
+	in_order "^monitor (monitor |told )*told record durable (monitor |told )*released"
 }

@@ -242,7 +242,7 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	client "to-srv: is not a WireGuard interface: name that of the tunnel" to-srv
 	run on c1 wg dynamic client tun0
 	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ]
-	[[ $output == "wg-dynamic: tun0: is not a WireGuard interface that can be read: "* ]]
+	[[ $output == "wg-dynamic: tun0: is not a WireGuard interface (\`wg show interfaces' lists those): "* ]]
 	client "wg9: the interface is down: bring it up first, by \`ip link set wg9 up'" wg9
 }
 

@@ -53,7 +53,11 @@ client() { # starts it; what it says is in said.
 	MONITOR=$SPID
 }
 
-said() { # TEXT [TIMES]: the client has said it, so many times.
+said() { # TEXT [TIMES]: the client has said it, so many times, or does so soon.
+	wait_for 3 said_now "$@"
+}
+
+said_now() {
 	[[ $(out c1 client | grep -cF "wg-dynamic: wg0: $1") == "${2-1}" ]]
 }
 

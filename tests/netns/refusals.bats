@@ -320,9 +320,9 @@ journal_file() { # a journal of two leases, as a server leaves it.
 		refused srv "wg-dynamic: $interface: neither client nor server runs" \
 			wg dynamic show "$interface" dump
 	done
-	usage show "\`wg9' is one word too many" wg0 wg9
-	usage show "\`json' is one word too many" all json
-	usage show "\`x' is one word too many" all x dump
+	usage show "an interface or \`all', and \`dump' at the end, is all" wg0 wg9
+	usage show "an interface or \`all', and \`dump' at the end, is all" all json
+	usage show "an interface or \`all', and \`dump' at the end, is all" all x dump
 	local words
 	for words in show "show all" "show dump" "show all dump" ""; do
 		# shellcheck disable=SC2086 # words
@@ -345,9 +345,9 @@ journal_file() { # a journal of two leases, as a server leaves it.
 @test "show and stop, while one runs: not for other users" {
 	on srv wg dynamic server wg0 pool 192.0.2.0/24
 	run on srv "${AS_NOBODY[@]}" wg-dynamic show wg0
-	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"Permission denied" ]]
+	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"must be run as root" ]]
 	run on srv "${AS_NOBODY[@]}" wg-dynamic stop wg0
-	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"Permission denied" ]]
+	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"must be run as root" ]]
 	[ "$(pids srv server | wc -l)" -eq 3 ]
 	run on srv wg dynamic stop wg0
 	[ "$status" -eq 0 ] && [ "$output" = "" ]

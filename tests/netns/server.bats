@@ -37,6 +37,49 @@ teardown() {
 	logged_of c1 "ended: released"
 }
 
+# Among many peers, so that the reading of before is what a new engine would have at first.
+@test "engine killed after an address went from one client to another: it stays where it is" {
+	star "fe80::/128" c1 c2
+	up_server pool 192.0.2.64/32 lease-time 600
+	only_tunnel c1 c2
+	/usr/bin/python3 - >"$NS/peers" <<-'EOF'
+		import base64, os
+		for i in range(4000):
+		    key = base64.b64encode(os.urandom(32)).decode()
+		    print(f"[Peer]\nPublicKey = {key}\nAllowedIPs = fe80::1:{i:x}/128")
+	EOF
+	on srv wg addconf wg0 "$NS/peers"
+	[[ $(ask c1) == *ip=192.0.2.64/32* ]]
+	[[ $(raw c1 client --limit 5 'release_ip=1\n\n') == errno=0* ]]
+	[[ $(ask c2) == *ip=192.0.2.64/32* ]]
+	kill_half srv server engine
+	local end=$((SECONDS + 4))
+	while ((SECONDS < end)); do
+		has_allowed srv wg0 "${PUB[c2]}" 192.0.2.64/32
+		sleep 0.1
+	done
+	[ "$(lease_of c2)" = 192.0.2.64/32 ]
+	not grep -q "ended: the administrator" "$NS/srv/log"
+}
+
+@test "a SIGTERM for all of its processes ends the server in order, and none is left behind" {
+	local all
+	star "fe80::/128" c1
+	up_server
+	wgq c1 up wg0
+	mapfile -t all < <(pids srv server)
+	((${#all[@]} == 3))
+	on srv kill -TERM "${all[@]}"
+	wait_for 3 not pids srv server
+	not grep -qE "has died|the engine (ended|was killed)" "$NS/srv/log"
+	for _ in {1..15}; do
+		serve
+		on srv wg dynamic stop wg0
+		not pids srv server
+	done
+	not grep -qE "has died|the engine (ended|was killed)" "$NS/srv/log"
+}
+
 @test "server's engine killed three times: each time another comes, a little later" {
 	two_hosts
 	up_server pool "$POOLS" lease-time 60

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The monitor of the client (client.c says what the two processes are): checks the interface when
+ * The monitor of the client (client.c says what the processes are): checks the interface when
  * it starts, makes the sockets, sets the addresses, follows the link, and tells people. It
  * believes nothing that the engine says.
  */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The engine of the client, of which monitor and engine are the two processes:
+ * The engine of the client, of which monitor and engine are the two that work (sandbox.h has
+ * the third, the spawner):
  *
  *	monitor  root with two capabilities (client-monitor.c). Makes the sockets, sets
  *	         addresses, logs. No byte from the network reaches it.

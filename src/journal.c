@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Writing and reading the journal. The order of writes and answers is server.c's business. */
+/* Writing and reading the journal. The order of writes and answers is the business of grant.c. */
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -115,17 +116,19 @@ int net_link_get(const char *name, struct net_link *link)
 	return ret ? ret : link->ifindex ? 0 : -ENODEV;
 }
 
+enum { DUMP_TRIES = 8 }; /* of one that changes cut short */
+
+/* All are taken down before anybody is told: a dump that is cut short begins anew. */
 struct address_walk {
-	bool (*each)(const struct net_address *address, void *data);
-	void *data;
-	bool stopped, local;
-	struct net_address address;
+	struct net_address *list;
+	size_t count, room;
+	bool local; /* of the last in the list, an IFA_LOCAL has come */
 };
 
 static int address_attr(const struct nlattr *attr, void *data)
 {
 	struct address_walk *walk = data;
-	struct net_address *address = &walk->address;
+	struct net_address *address = &walk->list[walk->count];
 	uint16_t len = mnl_attr_get_payload_len(attr), type = mnl_attr_get_type(attr);
 	const struct ifa_cacheinfo *cache;
 
@@ -159,8 +162,19 @@ static int address_message(const struct nlmsghdr *head, void *data)
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(head);
 	struct address_walk *walk = data;
 
+	if (!family_bits(info->ifa_family))
+		return MNL_CB_OK;
+	if (walk->count == walk->room) {
+		size_t room = walk->room ? 2 * walk->room : 16;
+		struct net_address *list = reallocarray(walk->list, room, sizeof(*list));
+
+		if (!list)
+			return MNL_CB_ERROR;
+		walk->list = list;
+		walk->room = room;
+	}
 	walk->local = false;
-	walk->address = (struct net_address){
+	walk->list[walk->count] = (struct net_address){
 		.ifindex = info->ifa_index,
 		.flags = info->ifa_flags,
 		.valid = NET_FOREVER,
@@ -168,18 +182,25 @@ static int address_message(const struct nlmsghdr *head, void *data)
 		.cidr = { .family = info->ifa_family, .prefix = info->ifa_prefixlen },
 	};
 	mnl_attr_parse(head, sizeof(*info), address_attr, walk);
-	if (!walk->stopped && family_bits(info->ifa_family))
-		walk->stopped = !walk->each(&walk->address, walk->data);
+	++walk->count;
 	return MNL_CB_OK;
 }
 
 int net_addresses(bool (*each)(const struct net_address *address, void *data), void *data)
 {
-	struct address_walk walk = { .each = each, .data = data };
+	struct address_walk walk = { 0 };
 	struct exchange x;
+	int ret = -EINTR;
 
-	exchange_begin(&x, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
-	return exchange_run(&x, address_message, &walk);
+	for (int i = 0; i < DUMP_TRIES && ret == -EINTR; ++i) {
+		walk.count = 0;
+		exchange_begin(&x, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+		ret = exchange_run(&x, address_message, &walk);
+	}
+	for (size_t i = 0; !ret && i < walk.count && each(&walk.list[i], data); ++i)
+		;
+	free(walk.list);
+	return ret;
 }
 
 static void address_begin(struct exchange *x, uint16_t type, uint16_t flags, unsigned int ifindex,

@@ -327,7 +327,8 @@ int dynamic_show(int argc, const char *argv[])
 
 	argc -= dump;
 	if (argc > 2)
-		return dynamic_usage(argv[0], "an interface or `all', and `dump' at the end, is all");
+		return dynamic_usage(argv[0],
+				     "an interface or `all', and `dump' at the end, is all");
 	if (geteuid())
 		return log_failure("must be run as root");
 	colored = color_wanted();

@@ -76,9 +76,9 @@ static bool check_link_local(struct client_setup *setup)
 	if (ret)
 		log_failure("cannot read the interface's addresses: %s", strerror(-ret));
 	else if (!found.count)
-		log_failure("has no link-local address: give it the one that the server knows, as "
-			    "by `ip address add fe80::abcd:abcd:abcd:abcd/128 dev %s'",
-			    setup->interface);
+		log_failure("has no link-local address with prefix length 128: give it the one "
+			    "that the server knows, in wg-quick's Address or by `ip address add "
+			    "fe80::abcd:abcd:abcd:abcd/128 dev %s'", setup->interface);
 	else if (found.count > 1)
 		log_failure("has more than one link-local address with /128, %s and %s: remove "
 			    "all but the one that the server knows",

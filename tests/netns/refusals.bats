@@ -248,7 +248,7 @@ journal_file() { # a journal of two leases, as a server leaves it.
 
 @test "client: no link-local, none with /128, two of them, no peer for fe80::" {
 	on c1 ip link set wg9 up
-	local none="wg9: has no link-local address: give it the one that the server knows, as by \`ip address add fe80::abcd:abcd:abcd:abcd/128 dev wg9'"
+	local none="wg9: has no link-local address with prefix length 128: give it the one that the server knows, in wg-quick's Address or by \`ip address add fe80::abcd:abcd:abcd:abcd/128 dev wg9'"
 	client "$none" wg9
 	on c1 ip address add fe80::9/64 dev wg9 nodad
 	client "$none" wg9

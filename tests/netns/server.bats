@@ -62,6 +62,26 @@ teardown() {
 	not grep -q "ended: the administrator" "$NS/srv/log"
 }
 
+# The second fsync after the record is that of the directory, when the new journal stands there.
+@test "a directory that can't be made durable: the leases of after that are in the journal all the same" {
+	local new
+	star "fe80::/128" c1 c2
+	up_server pool 192.0.2.0/24 lease-time 600
+	only_tunnel c1 c2
+	spawn srv strace strace -e trace=fsync,renameat -e inject=fsync:error=EIO:when=2 \
+		-p "$(pids srv server monitor)"
+	wait_for 5 grep -q attached "$NS/srv/strace.out"
+	printf 'request_ip=1\n\n%.0s' {1..1100} | raw c1 client --limit 10 - >/dev/null
+	wait_for 5 grep -q "EIO.*INJECTED" "$NS/srv/strace.out"
+	wait_for 15 grep -q "the journal was written anew" "$NS/srv/log"
+	new=$(ask c2)
+	[[ $new == *errno=0* ]]
+	kill_all srv server
+	serve pool 192.0.2.0/24 lease-time 600
+	[[ $new == "ip=$(lease_of c2)"* ]]
+	agree c1 c2
+}
+
 @test "a SIGTERM for all of its processes ends the server in order, and none is left behind" {
 	local all
 	star "fe80::/128" c1

@@ -405,14 +405,14 @@ static uint64_t turn(void *data)
 	at = lifecycle_deadline(&client.lifecycle);
 	if (client.phase == PHASE_CLOSING && client.closing_until < at)
 		at = client.closing_until;
-	return at < control_at ? at : control_at;
+	return sooner(at, control_at);
 }
 
 int client_engine(int channel_fd)
 {
 	channel_open(&client.channel, channel_fd, client_engine_rules, CLIENT_TYPES);
-	client.monitor = (struct watch){ .fd = channel_fd, .ready = monitor_ready };
-	if (!loop_open(&client.loop) || !loop_add(&client.loop, &client.monitor, EPOLLIN))
+	if (!loop_open(&client.loop) ||
+	    !loop_watch(&client.loop, &client.monitor, channel_fd, monitor_ready))
 		return 1;
 	loop_run(&client.loop, turn, NULL);
 	return 0;

@@ -211,11 +211,10 @@ bool control_open(struct control *control, struct loop *loop, int fd, control_fi
 {
 	*control = (struct control){
 		.loop = loop,
-		.listener = { .fd = fd, .ready = listener_ready },
 		.fill = fill,
 		.data = data,
 	};
-	return loop_add(loop, &control->listener, EPOLLIN);
+	return loop_watch(loop, &control->listener, fd, listener_ready);
 }
 
 uint64_t control_turn(struct control *control, uint64_t now)

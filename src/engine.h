@@ -175,7 +175,7 @@ bool store_place(struct server *server);
 void store_new_file(struct server *server, int fd, int error);
 
 /* The monitor has renamed it (it stands), or could not; or it did, but not durably. */
-void store_renamed(struct server *server, int error, bool stands);
+void store_renamed(struct server *server, const struct server_journal *message);
 
 /* Writes anew a slice; asks for a new file when it's worth it. Returns when to be called again. */
 uint64_t store_turn(struct server *server, uint64_t now);

@@ -69,9 +69,9 @@ static void tell(enum server_message type, int fd)
 	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
 }
 
-static void tell_journal(enum server_message type, int fd, int error)
+static void tell_journal(int fd, int error)
 {
-	const struct server_journal message = { .head.type = type, .error = error };
+	const struct server_journal message = { .head.type = SERVER_JOURNAL, .error = error };
 
 	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
 }
@@ -101,7 +101,7 @@ static void engine_up(struct supervisor *supervisor)
 	supervisor_send(supervisor, &start->head, SERVER_LENGTH(start, pools), -1);
 	tell(SERVER_LISTEN, monitor.setup.listen_fd);
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
-	tell_journal(SERVER_JOURNAL, monitor.setup.journal_fd, 0);
+	tell_journal(monitor.setup.journal_fd, 0);
 	/* What was done since the reading, a new engine does not know: it waits for the next. */
 	if (monitor.reading.stamp == monitor.stamp)
 		tell_reading();
@@ -226,17 +226,17 @@ static void tell_done(const struct server_orders *orders, const uint8_t *errors)
 	supervisor_send(&monitor.supervisor, &done.head, SERVER_LENGTH(&done, errors), -1);
 }
 
-/*
- * Does what has no error yet, by do_it(); if the device refuses the whole, one by one, so that a
- * bad one does not fail the others.
- */
+/* A device that does not answer, or is not there, will not do so for one order alone. */
 static bool worth_splitting(int ret)
 {
-	/* A device that does not answer, or is not there, will not do so for one alone. */
 	return ret != -ETIMEDOUT && ret != -ENODEV && ret != -ENOENT && ret != -EPIPE &&
 	       ret != -ECONNREFUSED && ret != -EPROTONOSUPPORT;
 }
 
+/*
+ * Does what has no error yet, by do_it(); if the device refuses the whole, one by one, so that a
+ * bad one does not fail the others.
+ */
 static void carry_out(const struct server_orders *orders, uint8_t *errors, bool taken,
 		      int (*do_it)(const char *, const struct device_change *, size_t))
 {
@@ -368,7 +368,7 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 		break;
 	case SERVER_NEW_JOURNAL:
 		ret = server_setup_new_journal(&monitor.setup);
-		tell_journal(SERVER_JOURNAL, ret < 0 ? -1 : ret, ret < 0 ? -ret : 0);
+		tell_journal(ret < 0 ? -1 : ret, ret < 0 ? -ret : 0);
 		break;
 	case SERVER_RENAME:
 		tell_renamed();

@@ -271,11 +271,6 @@ static void journal_came(struct server *server, const struct server_journal *mes
 	}
 }
 
-static void renamed(struct server *server, const struct server_journal *message)
-{
-	store_renamed(server, message->error, message->stands);
-}
-
 static void reading_came(struct server *server, const struct server_reading *message, int fd)
 {
 	if (fd >= 0 && server->loaded)
@@ -317,7 +312,7 @@ static void message_came(struct server *server, const union message_buffer *buff
 		orders_done(server, message);
 		break;
 	case SERVER_RENAMED:
-		renamed(server, message);
+		store_renamed(server, message);
 		break;
 	case SERVER_STOP:
 		server->stopping = true;

@@ -228,12 +228,14 @@ void store_new_file(struct server *server, int fd, int error)
 		fresh_drop(server, ENOMEM);
 }
 
-void store_renamed(struct server *server, int error, bool stands)
+void store_renamed(struct server *server, const struct server_journal *message)
 {
+	int error = message->error;
+
 	server->renaming = false;
 	if (error || server->fresh_failed) {
 		/* If it took the old one's place with a flaw, it is at once written anew. */
-		if (stands) {
+		if (message->stands) {
 			journal_close(&server->journal);
 			server->journal_broken = true;
 		}

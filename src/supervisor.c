@@ -114,10 +114,9 @@ static void spawner_ready(struct watch *watch, uint32_t events)
 
 bool supervisor_open(struct supervisor *s, int spawner)
 {
-	s->spawner = (struct watch){ .fd = spawner, .ready = spawner_ready };
 	s->channel.fd = -1;
 	s->pause = 1;
-	return loop_add(s->loop, &s->spawner, EPOLLIN);
+	return loop_watch(s->loop, &s->spawner, spawner, spawner_ready);
 }
 
 /* False when it can't be, which is logged. */

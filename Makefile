@@ -16,7 +16,7 @@ WITH_WGQUICK ?= yes
 WG ?= /usr/bin/wg
 WG_QUICK ?= /usr/bin/wg-quick
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^\#define WG_DYNAMIC_VERSION "\(.*\)"/\1/p' src/dynamic.h)
 BUILD := build
 
 CFLAGS ?= -O2
@@ -26,7 +26,7 @@ override CFLAGS += -Wall -Wextra
 override CFLAGS += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
 override CFLAGS += -MMD -MP
 override CPPFLAGS += -Isrc -Isrc/compat
-override CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"' -DWG_DYNAMIC_VERSION='"$(VERSION)"'
+override CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"'
 override CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 override LDFLAGS += -Wl,--gc-sections
 override LDLIBS += $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null || echo -lmnl)
@@ -62,7 +62,7 @@ $(BUILD)/wg: src/wg.sh $(BUILD)/flags
 	$(Q)chmod +x $@
 
 # The installed script with our patch; one that it does not fit is left alone.
-patches := $(sort $(wildcard wg-quick-patches/*.patch))
+patches := $(sort $(wildcard wg-quick-patches/*-wg-quick-*.patch))
 $(BUILD)/wg-quick: $(patches) $(WG_QUICK)
 	$(call say,PATCH,$@)cp $(WG_QUICK) $@.tmp
 	$(Q)for p in $(patches); do \
@@ -102,6 +102,11 @@ uninstall: in_front
 		$(RM) -v '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
 	done
 	@$(RM) -v '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
+
+# --- in the source tree of wireguard-tools ---
+
+graft ungraft:
+	@wg-quick-patches/graft.sh $@ '$(WIREGUARD_TOOLS)'
 
 clean:
 	$(call say,CLEAN,$(BUILD))$(RM) -r $(BUILD)
@@ -159,16 +164,18 @@ help:
 	@echo 'make install           into PREFIX ($(PREFIX)), below DESTDIR if set'
 	@echo 'make uninstall         takes that out again'
 	@echo 'make clean             removes $(BUILD)/'
+	@echo 'make graft             into the source tree of wireguard-tools, WIREGUARD_TOOLS=DIR'
+	@echo 'make ungraft           takes that out again'
 	@echo 'make demo              two hosts, a lease, before your eyes (root; installs what it needs)'
 	@echo 'make check             all tests (root; installs what it needs)'
 	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
 	@echo 'make help              this list'
 	@echo
 	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR RUNSTATEDIR STATEDIR'
-	@echo '           WITH_BASHCOMPLETION WITH_WGQUICK WG WG_QUICK CC CFLAGS V=1'
+	@echo '           WITH_BASHCOMPLETION WITH_WGQUICK WG WG_QUICK WIREGUARD_TOOLS CC CFLAGS V=1'
 
 force:
 .DEFAULT_GOAL := all
-.PHONY: all in_front install uninstall clean units deps-demo deps-check demo check check-installed help force
+.PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check demo check check-installed help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

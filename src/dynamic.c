@@ -62,12 +62,51 @@ static bool is_help(const char *word)
 	return !strcmp(word, "help") || !strcmp(word, "-h") || !strcmp(word, "--help");
 }
 
+/* What follows `wg-dynamic' in the name of a program: "" or a role. NULL: it's none of ours. */
+static const char *role_of(const char *program)
+{
+	static const char ours[] = "wg-dynamic";
+	const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
+
+	if (strncmp(name, ours, strlen(ours)))
+		return NULL;
+	name += strlen(ours);
+	if (!strcmp(name, "-client") || !strcmp(name, "-server"))
+		return name + 1;
+	return *name ? NULL : name;
+}
+
+bool dynamic_is_name(const char *program)
+{
+	return role_of(program);
+}
+
+/* As `dynamic ROLE ...'. */
+static int run_role(const char *role, int argc, const char *argv[])
+{
+	const char *args[argc + 2];
+
+	args[0] = "dynamic";
+	args[1] = role;
+	memcpy(args + 2, argv + 1, argc * sizeof(*args)); /* with the NULL at the end */
+	return dynamic_main(argc + 1, args);
+}
+
 int dynamic_main(int argc, const char *argv[])
 {
 	static const char *const show[] = { "show", NULL };
+	const char *role = role_of(argv[0]);
 
-	if (argc == 1)
+	if (role)
+		PROG_NAME = "wg"; /* the subcommand is how people know it */
+	if (argc == 1 && (!role || !*role))
 		return dynamic_show(1, (const char **)show);
+	if (argc == 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v"))) {
+		puts("wg-dynamic " WG_DYNAMIC_VERSION);
+		return 0;
+	}
+	if (role && *role)
+		return run_role(role, argc, argv);
 	if (is_help(argv[1])) {
 		usage(stdout);
 		return 0;

@@ -7,6 +7,8 @@
 #ifndef DYNAMIC_H
 #define DYNAMIC_H
 
+#define WG_DYNAMIC_VERSION "0.1.0"
+
 /* `client <interface> [foreground] [wait <seconds>]': client-monitor.c. */
 int dynamic_client(int argc, const char *argv[]);
 

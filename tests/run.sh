@@ -24,7 +24,7 @@ fi
 unpatched() {
 	local patch
 	cp "$WG_QUICK" "$WORLDS/wg-quick" || die "cannot copy $WG_QUICK"
-	for patch in wg-quick-patches/*.patch; do
+	for patch in wg-quick-patches/*-wg-quick-*.patch; do
 		patch -R -s -f --no-backup-if-mismatch "$WORLDS/wg-quick" "$patch" ||
 			die "$WG_QUICK has not got our patch: which wg-quick is first in PATH?"
 	done

@@ -151,8 +151,11 @@ kill_all() { # HOST client|server: SIGKILL to all of its processes, and they are
 	wait_for 2 not pids "$1" "$2"
 }
 
-kill_half() { # HOST client|server monitor|spawner|engine: SIGKILL to that process.
-	on "$1" kill -KILL "$(pids "$1" "$2" "$3")"
+kill_half() { # HOST client|server monitor|spawner|engine: SIGKILL to that process, which is gone.
+	local pid
+	pid=$(pids "$1" "$2" "$3") || return
+	on "$1" kill -KILL "$pid"
+	wait_for 5 not on "$1" grep -q '^State:.[^Z]' "/proc/$pid/status"
 }
 
 watch_addresses() { # HOST: notes from now on whenever an address is taken off: see lost.

@@ -29,8 +29,8 @@ CACHE=${WG_DYNAMIC_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-dynamic-vm}
 SUITE=bookworm TIMEOUT=300 MEMORY=768 FILES=()
 
 # What the machine has of this one, with the libraries that these want.
-PACKAGES=(bash bats coreutils diffutils findutils grep hostname iproute2 iputils-ping kmod mount
-	nftables patch perl-base procps python3-minimal sed strace util-linux util-linux-extra
+PACKAGES=(bash bats coreutils dash diffutils findutils grep hostname iproute2 iputils-ping kmod mount
+	nftables perl-base procps python3-minimal sed strace util-linux
 	wireguard-go wireguard-tools)
 MORE=(/etc/protocols /etc/services /usr/bin/awk /usr/bin/logger)
 # Modules that are loaded there when somebody wants them, with what they depend on.
@@ -200,6 +200,7 @@ make_base() { # FILE
 		bash /command </dev/null >/dev/ttyS0 2>&1
 		echo "status $?" >/dev/ttyS1
 		stty -F /dev/ttyS0 opost # waits until all is written
+		echo 0 >/proc/sys/kernel/printk
 		perl -e 'syscall 169, 0xfee1dead, 0x28121969, 0x1234567, 0' # reboot(2), without a word
 	EOI
 	chmod +x "$root/init"
@@ -265,6 +266,7 @@ timeout -k 5 "$TIMEOUT" qemu-system-x86_64 -M microvm,pit=on,pic=on,rtc=on,isa-s
 	-chardev "file,id=status,path=$WORK/status" -device isa-serial,chardev=status,iobase=0x2f8,irq=3 \
 	-kernel "$CACHE/$SUITE/vmlinux" -initrd "$WORK/initrd" -append "console=ttyS0 quiet loglevel=3 \
 		panic=-1 reboot=t pci=off nokaslr mitigations=off random.trust_cpu=on cryptomgr.notests \
+		norandmaps \
 		8250.nr_uarts=2 tsc=reliable no_timer_check" </dev/null &
 # In the background, so that a signal to this script ends the machine as well.
 machine=$!

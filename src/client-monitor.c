@@ -30,7 +30,7 @@
 #include "supervisor.h"
 
 enum {
-	WAIT_S = 10, /* for addresses, before going to the background */
+	WAIT_S = 10, /* for addresses, before it says that it is ready */
 	WAIT_MAX = 86400,
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
@@ -92,6 +92,7 @@ static void stop(void)
 
 	if (monitor.stop_at != NEVER)
 		return;
+	daemon_stopping();
 	supervisor_drain(&monitor.supervisor);
 	monitor.stop_at = now_ms() + STOP_MS;
 	if (supervisor_send(&monitor.supervisor, &order.head, sizeof(order), -1))
@@ -243,7 +244,8 @@ static void log_failed(const char *before, const struct failure *failure)
 static void log_waited(void)
 {
 	const struct failure unreachable = { .kind = FAILURE_CONNECT_TIMEOUT };
-	static const char *const waited = "no addresses yet, going on in the background";
+	const char *waited = daemon_parent() < 0 ? "no addresses yet" :
+			     "no addresses yet, going on in the background";
 
 	if (monitor.failure.kind)
 		log_failed(waited, &monitor.failure);
@@ -361,8 +363,10 @@ static void link_change(bool up)
 
 static void link_gone(void)
 {
-	if (!monitor.gone)
+	if (!monitor.gone) {
 		log_line(LOG_INFO, "the interface has been removed");
+		daemon_stopping();
+	}
 	monitor.gone = monitor.loop.stop = true;
 }
 
@@ -419,7 +423,7 @@ static void parent_gone(struct watch *watch, uint32_t events)
 	stop();
 }
 
-static void background(void)
+static void ready(void)
 {
 	monitor.waiting = false;
 	monitor.wait_until = NEVER;
@@ -435,7 +439,7 @@ static uint64_t turn(void *data)
 	if (monitor.wait_until <= now) {
 		if (monitor.waiting)
 			log_waited();
-		background();
+		ready();
 	}
 	if (monitor.stop_at <= now)
 		monitor.loop.stop = true;
@@ -531,13 +535,13 @@ static void end(void)
 	control_unlink(monitor.setup.interface, "client");
 }
 
-static int run(bool foreground, uint32_t wait)
+static int run(uint32_t wait)
 {
 	if (!client_check(&monitor.setup) || !events_start() || !privileged_start())
 		return 1;
 	interface_start();
-	monitor.waiting = !foreground;
-	monitor.wait_until = foreground ? NEVER : now_ms() + wait * 1000ULL;
+	monitor.waiting = true;
+	monitor.wait_until = now_ms() + wait * 1000ULL;
 	loop_run(&monitor.loop, turn, NULL);
 	end();
 	return monitor.supervisor.lost;
@@ -566,5 +570,5 @@ int dynamic_client(int argc, const char *argv[])
 	if (!daemon_start(foreground))
 		return 1;
 	monitor.setup.interface = argv[1];
-	return run(foreground, wait);
+	return run(wait);
 }

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
-/* Into the background, by one fork and a socket that joins parent and daemon until it is ready. */
+/*
+ * Into the background, by one fork and a socket that joins parent and daemon until it is ready. In
+ * the foreground a service manager is told, by sd_notify(3)'s protocol.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -15,7 +20,37 @@
 #include "log.h"
 #include "sandbox.h"
 
-static int parent_fd = -1;
+static int parent_fd = -1, notify_fd = -1;
+
+/*
+ * Connected while it can be, and then forgotten: what the daemon starts has nothing to say there,
+ * and its /proc/PID/environ shows what lies in memory.
+ */
+static void notify_open(bool foreground)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char *name = getenv("NOTIFY_SOCKET");
+	size_t len = name ? strnlen(name, sizeof(address.sun_path)) : 0;
+
+	if (!len)
+		return;
+	memcpy(address.sun_path, name, len);
+	if (*name == '@')
+		*address.sun_path = 0;
+	memset(name, 0, len);
+	unsetenv("NOTIFY_SOCKET");
+	if (!foreground)
+		return;
+	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (connect(notify_fd, (struct sockaddr *)&address,
+		    offsetof(struct sockaddr_un, sun_path) + len) < 0)
+		log_line(LOG_WARNING, "cannot reach NOTIFY_SOCKET: %s", strerror(errno));
+}
+
+static void notify(const char *state)
+{
+	send(notify_fd, state, strlen(state), MSG_NOSIGNAL);
+}
 
 /* Standard input and output lead nowhere. Whichever of the three is closed is opened first. */
 static bool quiet(void)
@@ -65,6 +100,7 @@ bool daemon_start(bool foreground)
 		log_failure("cannot open /dev/null: %s", strerror(errno));
 		return false;
 	}
+	notify_open(foreground);
 	if (foreground)
 		return true;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 || (pid = fork()) < 0) {
@@ -88,6 +124,7 @@ int daemon_parent(void)
 
 void daemon_ready(void)
 {
+	notify("READY=1");
 	if (parent_fd < 0)
 		return;
 	log_background();
@@ -97,4 +134,9 @@ void daemon_ready(void)
 	send(parent_fd, "", 1, MSG_NOSIGNAL);
 	close(parent_fd);
 	parent_fd = -1;
+}
+
+void daemon_stopping(void)
+{
+	notify("STOPPING=1");
 }

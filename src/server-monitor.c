@@ -131,6 +131,7 @@ static void stop(int exit_status)
 {
 	if (monitor.stop_at != NEVER)
 		return;
+	daemon_stopping();
 	monitor.exit_status = exit_status;
 	monitor.stop_at = now_ms() + STOP_MS;
 	supervisor_drain(&monitor.supervisor);

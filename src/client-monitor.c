@@ -478,7 +478,7 @@ static bool privileged_start(void)
 		.rules = client_monitor_rules,
 		.types = CLIENT_TYPES,
 	};
-	ret = sandbox_keep(keep);
+	ret = sandbox_keep(keep, CONTROL_DIR);
 	if (!ret && supervisor_open(&monitor.supervisor, spawner))
 		return true;
 	log_failure("cannot give up privileges: %s", strerror(ret ? -ret : errno));
@@ -565,7 +565,7 @@ int dynamic_client(int argc, const char *argv[])
 		}
 	}
 	log_open(argv[1]);
-	if (geteuid())
+	if (!sandbox_allowed())
 		return log_failure("must be run as root");
 	if (!daemon_start(foreground))
 		return 1;

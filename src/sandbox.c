@@ -51,10 +51,21 @@ void sandbox_close_inherited(void)
 	close_from(STDERR_FILENO + 1);
 }
 
-/* Goes before all else that is given up: afterwards the right to narrow the set is gone. */
+bool sandbox_allowed(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	return !syscall(SYS_capget, &head, data) && data[0].effective >> CAP_NET_ADMIN & 1;
+}
+
+/*
+ * Goes before all else that is given up: afterwards the right to narrow the set is gone. To who
+ * is not root, no_new_privs leaves nothing of it anyway.
+ */
 static int bounding_set(uint64_t keep)
 {
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
+	for (int cap = 0; !geteuid() && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
 		/* What a supervisor has taken away already needs no right to be dropped. */
 		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -76,10 +87,14 @@ static int capabilities_set(uint64_t keep)
 	return 0;
 }
 
-int sandbox_keep(uint64_t capabilities)
+int sandbox_keep(uint64_t capabilities, const char *dir)
 {
-	int ret = bounding_set(capabilities);
+	struct stat st;
+	int ret;
 
+	if (!stat(dir, &st) && st.st_uid && prctl(PR_CAPBSET_READ, CAP_DAC_OVERRIDE, 0, 0, 0) > 0)
+		capabilities |= 1ULL << CAP_DAC_OVERRIDE;
+	ret = bounding_set(capabilities);
 	return ret ? ret : capabilities_set(capabilities);
 }
 
@@ -97,7 +112,8 @@ static int empty_dir_make(const char *path)
 	return 0;
 }
 
-static int confine(const char *empty_dir, uid_t uid, gid_t gid)
+/* Without a user, as the one that we are already. */
+static int confine(const char *empty_dir, const struct passwd *user)
 {
 	const struct rlimit none = { 0, 0 }, files = { SANDBOX_FILES, SANDBOX_FILES };
 	int ret;
@@ -112,8 +128,11 @@ static int confine(const char *empty_dir, uid_t uid, gid_t gid)
 		return ret;
 	/* Where there are fewer, accepting pauses when they run out. */
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (chroot(empty_dir) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0 ||
-	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (chroot(empty_dir) < 0 || chdir("/") < 0)
+		return -errno;
+	if (user && (setgroups(0, NULL) < 0 ||
+		     setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
+		     setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0))
 		return -errno;
 	ret = capabilities_set(0);
 	if (ret)
@@ -189,14 +208,15 @@ static int keep_alone(int fd, int null)
 
 int spawner_start(const char *empty_dir, int (*engine)(int fd), bool *fallback_user)
 {
-	const struct passwd *user = getpwnam(SANDBOX_USER);
+	const bool root = !geteuid();
+	const struct passwd *user = root ? getpwnam(SANDBOX_USER) : NULL;
 	int ret, fds[2], null;
 	pid_t pid;
 
-	*fallback_user = !user;
-	if (!user)
+	*fallback_user = root && !user;
+	if (*fallback_user)
 		user = getpwnam("nobody");
-	if (!user || !user->pw_uid) {
+	if (root && (!user || !user->pw_uid)) {
 		log_failure("neither user " SANDBOX_USER " nor user nobody exists: create one");
 		return -ENOENT;
 	}
@@ -213,7 +233,7 @@ int spawner_start(const char *empty_dir, int (*engine)(int fd), bool *fallback_u
 	}
 	if (!pid) {
 		null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		ret = null < 0 ? -errno : confine(empty_dir, user->pw_uid, user->pw_gid);
+		ret = null < 0 ? -errno : confine(empty_dir, user);
 		if (!ret)
 			spawner_run(keep_alone(fds[1], null), engine);
 		log_failure("cannot confine a process: %s", strerror(-ret));

@@ -22,9 +22,13 @@ enum { SANDBOX_FILES = 1200 /* descriptors that an engine may have open */ };
 /* Closes all descriptors but standard input, output and error: those of whoever started us. */
 void sandbox_close_inherited(void);
 
+/* Whether we may be a monitor: root, or a user whom a supervisor gave CAP_NET_ADMIN. */
+bool sandbox_allowed(void);
+
 /*
  * Forks the spawner, confined: root directory empty_dir (made if it is missing, owned by root),
- * the user above or nobody, no capabilities, no_new_privs, not dumpable. Each engine is a call of
+ * the user above or nobody (who isn't root stays who he is), no capabilities, no_new_privs, not
+ * dumpable. Each engine is a call of
  * engine(fd), fd being its end of the channel, and its only descriptor beside /dev/null as 0 to 2;
  * the process ends with what it returns.
  * Returns a descriptor (a SOCK_SEQPACKET socket) for spawner_spawn() and spawner_status(), or
@@ -51,8 +55,10 @@ void spawner_close(int spawner);
 
 /*
  * Keeps just these capabilities (a mask of 1 << CAP_...), for good: bounding set too; and sets
- * no_new_privs. Returns 0 or -errno.
+ * no_new_privs. CAP_DAC_OVERRIDE is kept as well, if there, where dir is not root's: root and
+ * a user run by a supervisor take turns then, and find files of each other.
+ * Returns 0 or -errno.
  */
-int sandbox_keep(uint64_t capabilities);
+int sandbox_keep(uint64_t capabilities, const char *dir);
 
 #endif

@@ -23,6 +23,7 @@
 #include "log.h"
 #include "loop.h"
 #include "net.h"
+#include "sandbox.h"
 #include "server-setup.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -313,7 +314,7 @@ bool server_setup_open(struct server_setup *setup)
 {
 	int ret;
 
-	if (geteuid()) {
+	if (!sandbox_allowed()) {
 		log_failure("must be run as root");
 		return false;
 	}

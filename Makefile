@@ -7,10 +7,12 @@ DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 RUNSTATEDIR ?= /var/run
 STATEDIR ?= /var/lib/wg-dynamic
 WITH_BASHCOMPLETION ?= yes
 WITH_WGQUICK ?= yes
+WITH_SYSTEMDUNITS ?= yes
 
 # The wg and wg-quick of wireguard-tools that ours stand in front of.
 WG ?= /usr/bin/wg
@@ -39,12 +41,13 @@ endif
 sources := $(wildcard src/*.c src/compat/*.c)
 objects := $(sources:src/%.c=$(BUILD)/obj/%.o)
 wrappers := $(BUILD)/wg $(if $(filter yes,$(WITH_WGQUICK)),$(BUILD)/wg-quick)
+systemd_units := $(if $(filter yes,$(WITH_SYSTEMDUNITS)),$(patsubst src/%,$(BUILD)/%,$(wildcard src/systemd/*)))
 
-all: $(BUILD)/wg-dynamic $(wrappers)
+all: $(BUILD)/wg-dynamic $(wrappers) $(systemd_units)
 
 # Objects are made anew when the flags are not those that they were made with; WERROR=-Werror, which
 # `make check' sets, does not change them.
-flags = $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(RUNSTATEDIR)
+flags = $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(RUNSTATEDIR) $(WG) $(BINDIR)
 $(BUILD)/flags: force
 	@mkdir -p $(BUILD)
 	@echo '$(subst ','\'',$(flags))' | cmp -s - $@ || echo '$(subst ','\'',$(flags))' >$@
@@ -60,6 +63,10 @@ $(BUILD)/wg-dynamic: $(objects)
 $(BUILD)/wg: src/wg.sh $(BUILD)/flags
 	$(call say,GEN,$@)sed 's|@WG@|$(WG)|' $< >$@
 	$(Q)chmod +x $@
+
+$(BUILD)/systemd/%: src/systemd/% $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)sed 's|@BINDIR@|$(BINDIR)|' $< >$@
 
 # The installed script with our patch; one that it does not fit is left alone.
 patches := $(sort $(wildcard wg-quick-patches/*-wg-quick-*.patch))
@@ -94,6 +101,7 @@ install: in_front all
 	done
 	@[ '$(WITH_BASHCOMPLETION)' != yes ] || install -v -D -m 0644 \
 		completion/wg-dynamic.bash-completion '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
+	@[ -z '$(systemd_units)' ] || install -v -D -m 0644 -t '$(DESTDIR)$(SYSTEMDUNITDIR)' $(systemd_units)
 
 uninstall: in_front
 	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BINDIR)/%',wg-dynamic wg-dynamic-client \
@@ -101,7 +109,8 @@ uninstall: in_front
 	@for page in $(man_pages); do \
 		$(RM) -v '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
 	done
-	@$(RM) -v '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
+	@$(RM) -v '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic' \
+		$(patsubst src/systemd/%,'$(DESTDIR)$(SYSTEMDUNITDIR)/%',$(wildcard src/systemd/*))
 
 # --- in the source tree of wireguard-tools ---
 
@@ -171,8 +180,9 @@ help:
 	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
 	@echo 'make help              this list'
 	@echo
-	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR RUNSTATEDIR STATEDIR'
-	@echo '           WITH_BASHCOMPLETION WITH_WGQUICK WG WG_QUICK WIREGUARD_TOOLS CC CFLAGS V=1'
+	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR SYSTEMDUNITDIR RUNSTATEDIR STATEDIR'
+	@echo '           WITH_BASHCOMPLETION WITH_SYSTEMDUNITS WITH_WGQUICK WG WG_QUICK'
+	@echo '           WIREGUARD_TOOLS CC CFLAGS V=1'
 
 force:
 .DEFAULT_GOAL := all

@@ -43,6 +43,7 @@ CHECK="$DEMO
 	shellcheck shellcheck
 	mandoc mandoc
 	strace strace
+	systemd-analyze systemd
 "
 
 # Also true where the module could be loaded by the first `ip link add'.

@@ -136,6 +136,18 @@ exists() {
 	done
 }
 
+@test "systemd finds nothing wrong with the units, and little that they could do wrong" {
+	local unit bin=$BATS_TEST_TMPDIR
+	ln -s "$PWD/build/wg-dynamic" "$bin/wg-dynamic-server"
+	ln -s "$PWD/build/wg-dynamic" "$bin/wg-dynamic-client"
+	for unit in wg-dynamic-{server,client}@.service; do
+		grep -q '^ExecStart=/usr/local/bin/' "build/systemd/$unit"
+		sed "s,/usr/local/bin/,$bin/," "build/systemd/$unit" >"$bin/$unit"
+		none systemd-analyze verify --man=no "$bin/$unit"
+		systemd-analyze security --no-pager --offline=yes --threshold=20 "$bin/$unit"
+	done
+}
+
 @test "installs, runs from there, and uninstalls without a trace" {
 	local dest=$BATS_TEST_TMPDIR/dest bin=$BATS_TEST_TMPDIR/dest/usr/local/bin
 	local args=(-j 2 BUILD="$BATS_TEST_TMPDIR/build" DESTDIR="$dest" CFLAGS=-O0 WERROR=-Werror)
@@ -147,6 +159,8 @@ exists() {
 		./usr/local/bin/wg-dynamic-client
 		./usr/local/bin/wg-dynamic-server
 		./usr/local/bin/wg-quick
+		./usr/local/lib/systemd/system/wg-dynamic-client@.service
+		./usr/local/lib/systemd/system/wg-dynamic-server@.service
 		./usr/local/share/bash-completion/completions/wg-dynamic
 		./usr/local/share/man/man8/wg-dynamic.8
 	EOF_
@@ -166,11 +180,11 @@ exists() {
 	none find "$dest" ! -type d
 }
 
-@test "installs without wg-quick and completion, and into other folders" {
+@test "installs without wg-quick, completion and units, and into other folders" {
 	local dest=$BATS_TEST_TMPDIR/dest
 	cp -r build "$BATS_TEST_TMPDIR/build"
 	make -s -o all BUILD="$BATS_TEST_TMPDIR/build" DESTDIR="$dest" PREFIX=/opt MANDIR=/man \
-		WITH_WGQUICK=no WITH_BASHCOMPLETION=no install
+		WITH_WGQUICK=no WITH_BASHCOMPLETION=no WITH_SYSTEMDUNITS=no install
 	(cd "$dest" && find . ! -type d | sort) >"$BATS_TEST_TMPDIR/list"
 	diff "$BATS_TEST_TMPDIR/list" - <<-'EOF_'
 		./man/man8/wg-dynamic.8

@@ -285,6 +285,7 @@ journal_file() { # a journal of two leases, as a server leaves it.
 @test "client: a second one" {
 	on c1 wg dynamic client wg0 wait 0
 	local first
+	wait_for 5 pids c1 client engine # not there yet, perhaps
 	first=$(pids c1 client | sort)
 	client "wg0: a client runs on this interface already: \`wg dynamic stop wg0' ends it" wg0
 	client "wg0: a client runs on this interface already: \`wg dynamic stop wg0' ends it" \

@@ -14,7 +14,10 @@ die() {
 # What prove calls for each file; unit tests leave their files in a folder of their own. One that
 # hangs has failed.
 if [[ $# == 2 && $1 == one ]]; then
-	[[ $2 != *.bats ]] || exec timeout -k 10 400 bats --tap "$2"
+	case $2 in
+	*.bats) exec timeout -k 10 400 bats --tap "$2" ;;
+	*.sh) exec timeout -k 10 660 "$2" ;;
+	esac
 	world=$(mktemp -d "$WORLDS/unit.XXXXXX") && cd "$world" &&
 		CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 5 120 "$root/$2"
 	exit 1
@@ -50,7 +53,7 @@ if [[ $1 == installed ]]; then
 	files=("${netns[@]}" tests/wg-quick/*.bats)
 else
 	[[ $1 -ef build ]] || die "$1: the namespace tests take programs from build/ only; $usage"
-	files=("${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
+	files=(tests/vm/systemd.sh "${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
 	for name in tests/unit/test_*.c; do
 		name=${name##*/}
 		for file in build/unit/{asan,plain}/"${name%.c}"; do

@@ -33,6 +33,13 @@ install-dynamic: wg
 	@[ "$(WITH_BASHCOMPLETION)" = "yes" ] || exit 0; \
 	install -v -D -m 0644 dynamic/completion/wg-dynamic.bash-completion \
 		"$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic"
+	@[ "$(WITH_SYSTEMDUNITS)" = "yes" ] || exit 0; \
+	install -v -d "$(DESTDIR)$(SYSTEMDUNITDIR)"; \
+	for unit in $(notdir $(wildcard dynamic/systemd/*)); do \
+		sed 's|@BINDIR@|$(BINDIR)|' "dynamic/systemd/$$unit" \
+			>"$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit" && \
+			chmod 0644 "$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit" || exit 1; \
+	done
 endif
 
 clean: clean-dynamic

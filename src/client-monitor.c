@@ -454,7 +454,6 @@ static uint64_t turn(void *data)
 static bool privileged_start(void)
 {
 	const uint64_t keep = 1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE;
-	bool fallback_user;
 	int spawner, ret;
 
 	monitor.control = control_listen(monitor.setup.interface, "client");
@@ -467,11 +466,9 @@ static bool privileged_start(void)
 				    strerror(-monitor.control));
 		return false;
 	}
-	spawner = spawner_start(CONTROL_DIR "/empty", client_engine, &fallback_user);
+	spawner = spawner_start(CONTROL_DIR "/empty", client_engine);
 	if (spawner < 0)
 		goto failed;
-	if (fallback_user)
-		log_line(LOG_INFO, "there is no user " SANDBOX_USER ": the engine runs as nobody");
 	monitor.supervisor = (struct supervisor){
 		.loop = &monitor.loop,
 		.calls = &calls,

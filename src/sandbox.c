@@ -209,18 +209,20 @@ static int keep_alone(int fd, int null)
 	return STDERR_FILENO + 1;
 }
 
-int spawner_start(const char *empty_dir, int (*engine)(int fd), bool *fallback_user)
+int spawner_start(const char *empty_dir, int (*engine)(int fd))
 {
 	const bool root = !geteuid();
 	const struct passwd *user = root ? getpwnam(SANDBOX_USER) : NULL;
 	int ret, fds[2], null;
 	pid_t pid;
 
-	*fallback_user = root && !user;
-	if (*fallback_user)
+	if (root && !user) {
+		log_line(LOG_NOTICE, "there is no user " SANDBOX_USER ", which `useradd --system "
+			 SANDBOX_USER "' makes: the engine runs as nobody");
 		user = getpwnam("nobody");
+	}
 	if (root && (!user || !user->pw_uid)) {
-		log_failure("neither user " SANDBOX_USER " nor user nobody exists: create one");
+		log_failure("neither " SANDBOX_USER " nor nobody is an ordinary user: make one");
 		return -ENOENT;
 	}
 	ret = empty_dir_make(empty_dir);

@@ -487,7 +487,6 @@ static bool open_all(int spawner)
 int server_monitor(const struct server_setup *setup)
 {
 	const uint64_t capabilities = UINT64_C(1) << CAP_NET_ADMIN;
-	bool nobody;
 	int spawner, ret;
 
 	monitor.setup = *setup;
@@ -503,11 +502,9 @@ int server_monitor(const struct server_setup *setup)
 	monitor.adopted = now_ms();
 	monitor.takes_end = &monitor.takes;
 
-	spawner = spawner_start(CONTROL_DIR "/empty", server_engine, &nobody);
+	spawner = spawner_start(CONTROL_DIR "/empty", server_engine);
 	if (spawner < 0)
 		return 1;
-	if (nobody)
-		log_line(LOG_NOTICE, "no user " SANDBOX_USER ": the engine runs as nobody");
 	ret = guard_retired(&monitor.guard, setup->journal_fd);
 	if (ret == -ENOMEM)
 		return log_failure("out of memory");

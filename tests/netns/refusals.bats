@@ -130,6 +130,20 @@ AS_NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 		wg0 pool "$(printf '10.0.%s.0/24,' {0..63})10.0.64.0/24"
 }
 
+@test "both daemons, where their user is missing: a line names the remedy, and they go on" {
+	local host
+	for host in srv c1; do
+		on "$host" sed -i /^_wg-dynamic:/d /etc/passwd
+	done
+	local line=": wg0: there is no user _wg-dynamic, which \`useradd --system _wg-dynamic' makes: the engine runs as nobody"
+	run --separate-stderr on srv wg dynamic server wg0 pool 192.0.2.0/24
+	# shellcheck disable=SC2154 # set by run
+	[ "$status" -eq 0 ] && [ "${stderr_lines[0]}" = "wg-dynamic$line" ]
+	run --separate-stderr on c1 wg dynamic client wg0
+	[ "$status" -eq 0 ] && [ "${stderr_lines[0]}" = "wg-dynamic$line" ]
+	[ "$(on srv ps -o user= "$(pids srv server engine)")" = nobody ]
+}
+
 @test "server: not root" {
 	refused srv "wg-dynamic: wg0: must be run as root" \
 		"${AS_NOBODY[@]}" wg-dynamic server wg0 pool 192.0.2.0/24

@@ -116,7 +116,6 @@ static int build(struct builder *b, struct wgdevice *device)
 	for_each_wgpeer(device, peer)
 		sorted[i++] = peer;
 	qsort(sorted, b->head.peers, sizeof(*sorted), peer_compare);
-	b->head.ifindex = device->ifindex;
 	whole = add_peers(b, sorted);
 	free(sorted);
 	if (!whole || net_addresses(add_own, b))

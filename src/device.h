@@ -36,7 +36,6 @@ struct device_ip {
 /* The head of the memory file; peers, ips and order follow it. */
 struct device_head {
 	uint32_t peers, ips;
-	uint32_t ifindex;
 	uint32_t wide_link_local; /* some allowed-ips wider than /128 overlap fe80::/10 */
 	uint8_t lengths[2][129]; /* which prefix lengths there are: of IPv4, of IPv6 */
 };

@@ -107,7 +107,6 @@ struct reading fake_reading(const char *text)
 	const char *part;
 
 	memset(&fake, 0, sizeof(fake));
-	fake.head.ifindex = 7;
 	/* Sorted by key, the host last. */
 	for (char name = 'A'; name <= 'z'; ++name) {
 		part = part_of(text, name);

@@ -49,7 +49,8 @@ const char *pools_add(struct pools *pools, const char *text, size_t len)
 {
 	struct cidr net;
 
-	if (!cidr_parse(&net, text, len))
+	/* An address alone is a /32 to wg; for a pool that is a slip rather than a wish. */
+	if (!memchr(text, '/', len) || !cidr_parse(&net, text, len))
 		return "is not a network: write ADDRESS/BITS";
 	return pools_add_cidr(pools, &net);
 }

@@ -106,7 +106,7 @@ AS_NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 
 @test "server: pools that are none" {
 	local pool
-	for pool in "" x 192.0.2/24 192.0.2.0/33 192.0.2.0/x 192.0.2.0/ 2001:db8::/129; do
+	for pool in "" x 192.0.2.0 2001:db8::7 192.0.2/24 192.0.2.0/33 192.0.2.0/x 192.0.2.0/ 2001:db8::/129; do
 		usage server "pool \`$pool' is not a network: write ADDRESS/BITS" wg0 pool "$pool"
 	done
 	usage server "pool \`' is not a network: write ADDRESS/BITS" wg0 pool 192.0.2.0/24,

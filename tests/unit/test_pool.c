@@ -54,7 +54,7 @@ static int clear(void **state)
 static void accepts(void **state)
 {
 	static const char *const good[] = {
-		"192.0.2.0/24", "10.0.0.0/8", "172.16.0.0/12", "198.51.100.7/32", "198.51.100.7",
+		"192.0.2.0/24", "10.0.0.0/8", "172.16.0.0/12", "198.51.100.7/32",
 		"203.0.113.2/31", "2001:db8::/32", "fd00:1::/64", "fd00:2::7/128", "fd00:3::/127",
 		"64:ff9b:1::/48", "223.255.255.0/24",
 	};
@@ -76,6 +76,8 @@ static void refuses(void **state)
 	} bad[] = {
 		{ "", "is not a network" },
 		{ "pool", "is not a network" },
+		{ "192.0.2.0", "is not a network" },
+		{ "2001:db8::7", "is not a network" },
 		{ "192.0.2.0/", "is not a network" },
 		{ "192.0.2.0/33", "is not a network" },
 		{ "192.0.2.0/24 ", "is not a network" },

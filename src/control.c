@@ -16,6 +16,8 @@
 
 enum { TIMEOUT_MS = 10000 };
 
+const char *const control_roles[CONTROL_ROLES] = { "client", "server" };
+
 static bool address_make(struct sockaddr_un *address, const char *interface, const char *role)
 {
 	int len;

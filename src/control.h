@@ -19,6 +19,9 @@
 
 #define CONTROL_DIR RUNSTATEDIR "/wg-dynamic"
 
+enum { CONTROL_ROLES = 2 };
+extern const char *const control_roles[CONTROL_ROLES]; /* `client' and `server' */
+
 enum {
 	CONTROL_SESSIONS = 4, /* that are answered at a time; more wait */
 	CONTROL_CHUNK = 4096, /* bytes that fill() has room for */

@@ -15,9 +15,7 @@
 #include "log.h"
 #include "loop.h"
 
-enum { PATIENCE_MS = 5000, ROLES = 2 };
-
-static const char *const roles[ROLES] = { "client", "server" };
+enum { PATIENCE_MS = 5000 };
 
 /*
  * A descriptor for the daemon's process; -ENOENT or -ECONNREFUSED: none runs. The second look
@@ -55,7 +53,7 @@ static bool wait_gone(struct pollfd *polled)
 
 int dynamic_stop(int argc, const char *argv[])
 {
-	struct pollfd polled[ROLES];
+	struct pollfd polled[CONTROL_ROLES];
 	bool found = false;
 	int status = 0;
 
@@ -64,22 +62,22 @@ int dynamic_stop(int argc, const char *argv[])
 	log_open(argv[1]);
 	if (geteuid())
 		return log_failure("must be run as root");
-	for (int i = 0; i < ROLES; ++i) {
-		polled[i].fd = daemon_open(argv[1], roles[i]);
+	for (int i = 0; i < CONTROL_ROLES; ++i) {
+		polled[i].fd = daemon_open(argv[1], control_roles[i]);
 		polled[i].events = POLLIN;
 		if (polled[i].fd == -ENOENT || polled[i].fd == -ECONNREFUSED)
 			continue;
 		found = true;
 		if (polled[i].fd < 0 ||
 		    syscall(SYS_pidfd_send_signal, polled[i].fd, SIGTERM, NULL, 0) < 0)
-			status = log_failure("cannot stop the %s: %s", roles[i],
+			status = log_failure("cannot stop the %s: %s", control_roles[i],
 					     strerror(polled[i].fd < 0 ? -polled[i].fd : errno));
 	}
-	for (int i = 0; i < ROLES; ++i) {
+	for (int i = 0; i < CONTROL_ROLES; ++i) {
 		if (polled[i].fd < 0)
 			continue;
 		if (!status && !wait_gone(&polled[i]))
-			status = log_failure("the %s has not ended within %d s", roles[i],
+			status = log_failure("the %s has not ended within %d s", control_roles[i],
 					     PATIENCE_MS / 1000);
 		close(polled[i].fd);
 	}

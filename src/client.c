@@ -38,6 +38,8 @@ struct client {
 	struct control control;
 	struct client_start start; /* type 0: not yet come */
 	struct lifecycle lifecycle;
+	uint64_t began; /* ms */
+	char said[ERRMSG_LEN]; /* by the server with its last response, why it refuses */
 
 	/* the exchange under way */
 	struct watch server;
@@ -184,6 +186,7 @@ static void exchange_whole(void)
 
 	clock_gettime(CLOCK_REALTIME, &wall);
 	event.wall = (uint64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+	memcpy(client.said, client.response.errmsg, sizeof(client.said));
 	client.phase = PHASE_CLOSING;
 	client.closing_until = now_ms() + CLOSING_MS;
 	happens(&event);
@@ -306,20 +309,69 @@ static size_t status_lease(char *buf, size_t size)
 			len += snprintf(buf + len, size - len, "ip=%s\n",
 					cidr_format(text, &l->lease.ip[v]));
 	}
-	if (!lifecycle_holds(l))
-		return len;
-	if (l->lease_time)
+	if (lifecycle_holds(l) && l->lease_time)
 		len += snprintf(buf + len, size - len, "lease_time=%u\n", l->lease_time);
-	if (l->state == LIFECYCLE_BOUND)
-		len += snprintf(buf + len, size - len, "renew_in=%llu\n",
-				seconds_until(l->renew_at));
-	return len + snprintf(buf + len, size - len, "expires_in=%llu\n",
-			      seconds_until(l->lease.until));
+	if (l->state == LIFECYCLE_BOUND || l->state == LIFECYCLE_WAITING ||
+	    l->state == LIFECYCLE_RETRYING)
+		len += snprintf(buf + len, size - len, "request_in=%llu\n",
+				seconds_until(lifecycle_deadline(l)));
+	if (lifecycle_holds(l))
+		len += snprintf(buf + len, size - len, "expires_in=%llu\n",
+				seconds_until(l->lease.until));
+	return len;
+}
+
+/* In the server's own words too, where they are other than the protocol's. */
+static size_t status_error(char *buf, size_t size)
+{
+	const struct failure *failure = &client.lifecycle.failure;
+	bool own = failure->kind == FAILURE_REFUSED && *client.said &&
+		   strcmp(client.said, status_message(failure->status));
+	char text[256];
+
+	client_failure_text(text, sizeof(text), failure);
+	if (!*text)
+		return 0;
+	return snprintf(buf, size, "last_error=%s%s%s\n", text, own ? ": " : "",
+			own ? client.said : "");
+}
+
+static const char failure_counters[FAILURE_REFUSED][28] = {
+	[FAILURE_SOCKET] = "failures_socket",
+	[FAILURE_CONNECT] = "failures_connect",
+	[FAILURE_CONNECT_TIMEOUT] = "failures_connect_timeout",
+	[FAILURE_ANSWER_TIMEOUT] = "failures_answer_timeout",
+	[FAILURE_CLOSED] = "failures_closed",
+	[FAILURE_MALFORMED] = "failures_malformed",
+	[FAILURE_LATE] = "failures_late",
+};
+
+static const char refusal_counters[STATUS_LATER + 1][24] = {
+	[STATUS_INVALID] = "refusals_invalid",
+	[STATUS_UNSUPPORTED] = "refusals_unsupported",
+	[STATUS_UNAVAILABLE] = "refusals_unavailable",
+	[STATUS_LATER] = "refusals_later",
+};
+
+static size_t status_counters(char *buf, size_t size)
+{
+	const struct lifecycle_counters *c = &client.lifecycle.counters;
+	size_t len = control_counter(buf, size, "uptime", (now_ms() - client.began) / 1000);
+
+	len += control_counter(buf + len, size - len, "requests", c->requests);
+	len += control_counter(buf + len, size - len, "grants", c->grants);
+	len += control_counter(buf + len, size - len, "renewals", c->renewals);
+	len += control_counter(buf + len, size - len, "expiries", c->expiries);
+	for (int i = FAILURE_NONE + 1; i < FAILURE_REFUSED; ++i)
+		len += control_counter(buf + len, size - len, failure_counters[i], c->failures[i]);
+	for (int i = STATUS_OK + 1; i <= STATUS_LATER; ++i)
+		len += control_counter(buf + len, size - len, refusal_counters[i], c->refusals[i]);
+	return len;
 }
 
 static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 {
-	char hex[WG_KEY_LEN_HEX], link_local[CIDR_STRLEN], error[256];
+	char hex[WG_KEY_LEN_HEX], link_local[CIDR_STRLEN];
 	size_t len;
 
 	(void)data;
@@ -332,10 +384,8 @@ static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 		       client.start.interface, lifecycle_name(client.lifecycle.state), hex,
 		       cidr_format_ip(link_local, &client.start.link_local));
 	len += status_lease(buf + len, CONTROL_CHUNK - len);
-	client_failure_text(error, sizeof(error), &client.lifecycle.failure);
-	if (*error)
-		len += snprintf(buf + len, CONTROL_CHUNK - len, "last_error=%s\n", error);
-	return len;
+	len += status_error(buf + len, CONTROL_CHUNK - len);
+	return len + status_counters(buf + len, CONTROL_CHUNK - len);
 }
 
 /* --- from the monitor --- */
@@ -349,6 +399,7 @@ static void start(const struct client_start *message, int fd)
 	};
 
 	client.start = *message;
+	client.began = now_ms();
 	lifecycle_init(&client.lifecycle, message->seed);
 	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, status_fill, NULL))
 		close(fd);

@@ -219,6 +219,11 @@ bool control_open(struct control *control, struct loop *loop, int fd, control_fi
 	return loop_watch(loop, &control->listener, fd, listener_ready);
 }
 
+size_t control_counter(char *buf, size_t size, const char *name, uint64_t value)
+{
+	return snprintf(buf, size, "counter_%s=%llu\n", name, (unsigned long long)value);
+}
+
 uint64_t control_turn(struct control *control, uint64_t now)
 {
 	struct control_session *session;

@@ -4,6 +4,17 @@
  * text protocol of WireGuard's UAPI: `get=1' and a blank line; answered by key=value lines, errno=0
  * and a blank line. The monitor makes it, the engine answers, commands ask. That it is there and
  * answers is what says that the daemon runs.
+ *
+ * The keys, in this order; times are in seconds, and what there is not is left out:
+ *
+ *	interface= role=	first
+ *	lease_time=		server
+ *	state= server_public_key= link_local= ip= (repeated) lease_time= request_in= expires_in=
+ *	last_error=		client
+ *	counter_uptime=		of the engine; all counters begin at 0 with it
+ *	counter_NAME= or counter_GROUP_NAME=
+ *	pool= pool_leased= pool_free=	server, for each pool
+ *	public_key= ip= (repeated) expires_in=	server, for each lease
  */
 
 #ifndef CONTROL_H
@@ -67,6 +78,12 @@ struct control {
 /* Answers on the listening descriptor from now on, which it owns. False with errno set. */
 bool control_open(struct control *control, struct loop *loop, int fd, control_fill *fill,
 		  void *data);
+
+/*
+ * Writes a counter's line, with the prefix that makes its key one. Returns its length; there must
+ * be room for it.
+ */
+size_t control_counter(char *buf, size_t size, const char *name, uint64_t value);
 
 /* Cuts whoever is too slow. Returns when to call it again: as loop_run()'s turn(). */
 uint64_t control_turn(struct control *control, uint64_t now);

@@ -20,7 +20,8 @@ static const struct {
 	{ "server", dynamic_server,
 	  "<interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]",
 	  "Lease addresses to the peers of an interface" },
-	{ "show", dynamic_show, "[<interface> | all] [dump]", "Show what is leased, and to whom" },
+	{ "show", dynamic_show, "[<interface> | all] [dump | json]",
+	  "Show what is leased, and to whom" },
 	{ "stop", dynamic_stop, "<interface>", "End the client and the server of an interface" },
 };
 

@@ -15,7 +15,7 @@ int dynamic_client(int argc, const char *argv[]);
 /* `server <interface> [foreground] [pool <cidr>,...] [lease-time <seconds>]': server-monitor.c. */
 int dynamic_server(int argc, const char *argv[]);
 
-/* `show [<interface> | all] [dump]': show.c. */
+/* `show [<interface> | all] [dump | json]': show.c. */
 int dynamic_show(int argc, const char *argv[]);
 
 /* `stop <interface>': stop.c. */

@@ -70,9 +70,10 @@ struct batch {
 	struct server_orders orders;
 };
 
+/* Since this engine began. */
 struct counters {
-	uint64_t grants, renewals, ends, connections, readings;
-	uint64_t refusals[REASON_TYPES];
+	uint64_t connections, readings, grants, renewals;
+	uint64_t reasons[REASON_TYPES]; /* ends of leases, and refusals, by their reason */
 };
 
 struct server {
@@ -91,6 +92,7 @@ struct server {
 	struct reading reading;
 	struct book book;
 	struct counters counters;
+	uint64_t began; /* ms */
 
 	struct claim claims[SESSIONS * FAMILIES]; /* book.claim_count of them */
 	struct session *sessions, **sessions_end;

@@ -95,6 +95,7 @@ static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		l->connected = false;
 		l->sent = now;
 		l->deadline = now + LIFECYCLE_EXCHANGE_MS;
+		++l->counters.requests;
 		break;
 	case LIFECYCLE_WAITING:
 	case LIFECYCLE_RETRYING:
@@ -139,6 +140,9 @@ static void fail(struct lifecycle *l, uint64_t now, const struct failure *failur
 		enter(l, LIFECYCLE_ENDED, now, actions);
 		return;
 	}
+	++l->counters.failures[failure->kind];
+	if (failure->kind == FAILURE_REFUSED)
+		++l->counters.refusals[failure->status];
 	if (memcmp(failure, &l->failure, sizeof(*failure)))
 		actions->report = REPORT_FAILED;
 	l->failure = *failure;
@@ -157,6 +161,7 @@ static void fail_by(struct lifecycle *l, uint64_t now, enum failure_kind kind,
 static void expire(struct lifecycle *l, uint64_t now, struct lifecycle_actions *actions)
 {
 	memset(&l->lease, 0, sizeof(l->lease));
+	++l->counters.expiries;
 	actions->set = true;
 	actions->report = REPORT_EXPIRED;
 	if (l->state != LIFECYCLE_DOWN)
@@ -263,6 +268,10 @@ static void lease_take(struct lifecycle *l, uint64_t now, uint64_t wall, const s
 		actions->report = REPORT_CHANGED;
 	else if (l->failure.kind)
 		actions->report = REPORT_RECOVERED;
+	if (actions->report == REPORT_GRANTED || actions->report == REPORT_CHANGED)
+		++l->counters.grants;
+	else
+		++l->counters.renewals;
 	memcpy(l->lease.ip, ip, sizeof(ip));
 	l->lease.until = until;
 	l->lease_time = r->lease_time;

@@ -105,12 +105,20 @@ struct lifecycle_actions {
 	enum report report; /* with REPORT_FAILED, the reason is in failure */
 };
 
+/* Since lifecycle_init(). */
+struct lifecycle_counters {
+	uint64_t requests, grants, renewals, expiries;
+	uint64_t failures[FAILURE_KINDS]; /* of requests */
+	uint64_t refusals[STATUS_LATER + 1]; /* of these, FAILURE_REFUSED by status */
+};
+
 struct lifecycle {
 	enum lifecycle_state state;
 	struct lifecycle_lease lease; /* held; no address: nothing */
 	uint32_t lease_time; /* seconds, as granted; 0: not known (an earlier client asked) */
 	uint64_t renew_at;
 	struct failure failure; /* of the last attempt; kind 0 when it was a success */
+	struct lifecycle_counters counters;
 
 	/* lifecycle.c's own: */
 	uint64_t deadline; /* of the state */

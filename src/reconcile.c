@@ -127,15 +127,16 @@ static void ended(struct server *server, uint32_t index, int v, enum server_reas
 
 	lease_ip(lease, v, &ip);
 	log_end(server, lease, &ip, reason);
-	++server->counters.ends;
 	/* A reservation stays in; all else has been taken out, and must be put in again. */
 	if (lease->holding[v] != HOLDING_RESERVED)
 		lease->flags &= ~(LEASE_IN_DEVICE << v);
 	leases_set_ending(&server->leases, index, v, false);
 	/* When it ended matters once nothing is held any more. */
 	leases_set(&server->leases, index, HOLDING_PAST, &ip);
-	if (!lease_holds(lease, FAMILIES))
+	if (!lease_holds(lease, FAMILIES)) {
 		lease->expires = now_ms();
+		++server->counters.reasons[reason];
+	}
 	store_lease(server, index);
 }
 

@@ -108,7 +108,7 @@ struct server_log_item *server_refuse(struct server *server, enum server_reason 
 	struct server_log_item *item;
 	uint64_t second = now_ms() / 1000;
 
-	++server->counters.refusals[reason];
+	++server->counters.reasons[reason];
 	if (second != server->refusals_second) {
 		server->refusals_second = second;
 		server->refusals_logged = 0;
@@ -144,32 +144,76 @@ void server_read(struct server *server, bool stranger)
 
 /* --- status --- */
 
+static const char reason_counters[REASON_TYPES][24] = {
+	[REASON_EXPIRED] = "ends_expired",
+	[REASON_RELEASED] = "ends_released",
+	[REASON_GIVEN_UP] = "ends_given_up",
+	[REASON_PEER_GONE] = "ends_peer_gone",
+	[REASON_TAKEN] = "ends_taken",
+	[REASON_FAILED] = "ends_failed",
+	[REASON_INVALID] = "refusals_invalid",
+	[REASON_UNSUPPORTED] = "refusals_unsupported",
+	[REASON_UNAVAILABLE] = "refusals_unavailable",
+	[REASON_LATER] = "refusals_later",
+	[REASON_STRANGER] = "refusals_stranger",
+	[REASON_PORT] = "refusals_port",
+	[REASON_TOO_MANY] = "refusals_too_many",
+};
+
 static size_t status_head(const struct server *server, char *buf)
 {
 	const struct counters *c = &server->counters;
-	uint64_t refusals = 0;
-	size_t len;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} counters[] = {
+		{ "uptime", (now_ms() - server->began) / 1000 },
+		{ "connections_accepted", c->connections },
+		{ "connections_open", server->session_count },
+		{ "readings", c->readings },
+		{ "grants", c->grants },
+		{ "renewals", c->renewals },
+	};
+	size_t len = snprintf(buf, CONTROL_CHUNK, "interface=%s\nrole=server\nlease_time=%u\n",
+			      server->interface, server->book.lease_time);
 
-	for (int i = 0; i < REASON_TYPES; ++i)
-		refusals += c->refusals[i];
-	len = snprintf(buf, CONTROL_CHUNK,
-		       "interface=%s\nrole=server\nlease_time=%u\npeers=%u\nconnections=%llu\n"
-		       "readings=%llu\ngrants=%llu\nrenewals=%llu\nends=%llu\nrefusals=%llu\n",
-		       server->interface, server->book.lease_time,
-		       server->reading.head ? server->reading.head->peers : 0,
-		       (unsigned long long)c->connections, (unsigned long long)c->readings,
-		       (unsigned long long)c->grants, (unsigned long long)c->renewals,
-		       (unsigned long long)c->ends, (unsigned long long)refusals);
+	for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); ++i)
+		len += control_counter(buf + len, CONTROL_CHUNK - len, counters[i].name,
+				       counters[i].value);
+	for (int i = 0; i < REASON_TYPES; ++i) {
+		if (*reason_counters[i])
+			len += control_counter(buf + len, CONTROL_CHUNK - len, reason_counters[i],
+					       c->reasons[i]);
+	}
 	return len;
 }
 
-static size_t status_pool(const struct pool *pool, char *buf)
+/* What could be leased now, as far as that is known without looking at every peer. */
+static uint64_t pool_free(const struct server *server, const struct pool *pool)
+{
+	const struct reading *reading = &server->reading;
+	uint64_t gone = pool->leased, size = pool_size(pool);
+
+	/* The host's own addresses, which are the last. */
+	for (uint32_t i = reading->head ? reading->head->ips : 0; i--;) {
+		const struct device_ip *ip = &reading->ips[i];
+
+		if (ip->peer != DEVICE_SELF)
+			break;
+		/* One that several interfaces have counts once. */
+		gone += cidr_contains(&pool->net, &ip->cidr) && !pool_excludes(pool, &ip->cidr) &&
+			reading_exact(reading, &ip->cidr) == ip;
+	}
+	return gone < size ? size - gone : 0;
+}
+
+static size_t status_pool(const struct server *server, const struct pool *pool, char *buf)
 {
 	char net[CIDR_STRLEN];
 
 	return snprintf(buf, CONTROL_LINE, "pool=%s\npool_leased=%llu\npool_free=%llu\n",
 			cidr_format(net, &pool->net), (unsigned long long)pool->leased,
-			(unsigned long long)(pool_size(pool) - pool->leased));
+			(unsigned long long)pool_free(server, pool));
 }
 
 static size_t status_lease(const struct lease *lease, char *buf, uint64_t now)
@@ -204,7 +248,7 @@ static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 	}
 	while (len + CONTROL_LINE <= CONTROL_CHUNK) {
 		if (*cursor < first_lease) {
-			len += status_pool(&server->pools.list[*cursor - 1], buf + len);
+			len += status_pool(server, &server->pools.list[*cursor - 1], buf + len);
 		} else {
 			index = *cursor - first_lease;
 			if (index >= server->leases.count)
@@ -227,6 +271,7 @@ static void start(struct server *server, const struct server_start *start)
 	memcpy(server->secret, start->secret, sizeof(server->secret));
 	server->ifindex = start->ifindex;
 	server->place = start->place;
+	server->began = now_ms();
 	server->book = (struct book){
 		.leases = &server->leases,
 		.pools = &server->pools,

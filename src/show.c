@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * `show': asks the daemons and prints what they say, for people or, with `dump', for programs.
- * An answer is a sequence of records; each kind of record has a table of the keys it is made of.
+ * `show': asks the daemons and prints what they say, for people or, with `dump' or `json', for
+ * programs. An answer is a sequence of records. What is printed of a daemon is composed first, so
+ * that it is all or nothing.
  */
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,48 +15,32 @@
 #include "dynamic.h"
 #include "encoding.h"
 #include "log.h"
+#include "show.h"
 
-#define BOLD "\033[1m"
-#define GREEN "\033[32m"
-#define YELLOW "\033[33m"
-#define CYAN "\033[36m"
-#define RESET "\033[0m"
+#define COUNTER_PREFIX "counter_"
 
-enum { FIELDS = 9, VALUE = 256 };
-
-/* How a value is shown to people. */
-enum form { TEXT, KEY, LIST, DURATION, UNTIL };
-
-struct field {
-	const char *key; /* as the daemon says it; its order here is that of the columns */
-	const char *label;
-	enum form form;
-};
-
-/* A record begins with its first key; but a daemon's own is told by the role. */
-enum kind { CLIENT, SERVER, POOL, LEASE, KINDS };
-
-static const struct {
-	const char *name;
-	struct field fields[FIELDS];
-} records[KINDS] = {
+const struct record_kind record_kinds[KINDS] = {
 	[CLIENT] = { "client", {
 		{ "state", "state", TEXT },
 		{ "server_public_key", "server", KEY },
 		{ "link_local", "link-local", TEXT },
 		{ "ip", "addresses", LIST },
 		{ "lease_time", "lease time", DURATION },
-		{ "renew_in", "renewal", UNTIL },
+		{ "request_in", "next request", UNTIL },
 		{ "expires_in", "expiry", UNTIL },
 		{ "last_error", "last error", TEXT },
 	} },
 	[SERVER] = { "server", {
 		{ "lease_time", "lease time", DURATION },
 	} },
+	[COUNTER] = { "counter", {
+		{ "name", "", TEXT },
+		{ "value", "", NUMBER },
+	} },
 	[POOL] = { "pool", {
 		{ "pool", "pool", TEXT },
-		{ "pool_leased", "leased", TEXT },
-		{ "pool_free", "free", TEXT },
+		{ "pool_leased", "leased", NUMBER },
+		{ "pool_free", "free", NUMBER },
 	} },
 	[LEASE] = { "lease", {
 		{ "public_key", "peer", KEY },
@@ -66,132 +49,41 @@ static const struct {
 	} },
 };
 
-struct record {
-	const char *interface;
-	bool dump;
-	enum kind kind;
-	char values[FIELDS][VALUE];
+static void dump_record(const struct record *r)
+{
+	const struct record_kind *kind = &record_kinds[r->kind];
+
+	fprintf(r->out, "%s\t%s", r->interface, kind->name);
+	for (int i = 0; i < FIELDS && kind->fields[i].key; ++i)
+		fprintf(r->out, "\t%s", *r->values[i] ? r->values[i] : "(none)");
+	putc('\n', r->out);
+}
+
+static void dump_end(const struct record *r)
+{
+	(void)r;
+}
+
+static const struct {
+	void (*record)(const struct record *r);
+	void (*end)(const struct record *r);
+} styles[] = {
+	[PEOPLE] = { people_record, people_end },
+	[DUMP] = { dump_record, dump_end },
+	[JSON] = { json_record, json_end },
 };
 
-static bool colored, shown; /* shown: something is above, which a blank line sets off */
-
-static const char *color(const char *code)
-{
-	return colored ? code : "";
-}
-
-static bool color_wanted(void)
-{
-	const char *mode = getenv("WG_COLOR_MODE");
-
-	if (mode && !strcmp(mode, "always"))
-		return true;
-	if (mode && !strcmp(mode, "never"))
-		return false;
-	return isatty(STDOUT_FILENO);
-}
-
-/* Seconds as `1 hour, 2 minutes', the units in colour. */
-static void print_duration(const char *value)
-{
-	static const struct {
-		uint64_t seconds;
-		const char *name;
-	} units[] = {
-		{ 365 * 86400, "year" }, { 86400, "day" }, { 3600, "hour" },
-		{ 60, "minute" }, { 1, "second" },
-	};
-	uint64_t left = strtoull(value, NULL, 10), count;
-	const char *comma = "";
-
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); ++i) {
-		count = left / units[i].seconds;
-		left %= units[i].seconds;
-		if (!count && (*comma || i + 1 < sizeof(units) / sizeof(units[0])))
-			continue;
-		printf("%s%llu %s%s%s%s", comma, (unsigned long long)count, color(CYAN),
-		       units[i].name, count == 1 ? "" : "s", color(RESET));
-		comma = ", ";
-	}
-}
-
-static void print_value(enum form form, const char *value)
-{
-	if (form == UNTIL && strcmp(value, "0"))
-		fputs("in ", stdout);
-	if (form == UNTIL && !strcmp(value, "0"))
-		fputs("now", stdout);
-	else if (form == UNTIL || form == DURATION)
-		print_duration(value);
-	else
-		fputs(value, stdout);
-}
-
-static void print_pool(const struct record *r)
-{
-	printf("  %spool%s: %s (%s leased, %s free)\n", color(BOLD), color(RESET), r->values[0],
-	       r->values[1], r->values[2]);
-}
-
-/* The first line of a record, whose name is in colour. */
-static void print_title(const char *code, const char *label, const char *value)
-{
-	if (shown)
-		putchar('\n');
-	shown = true;
-	printf("%s%s%s%s: %s%s%s\n", color(code), color(BOLD), label, color(RESET), color(code),
-	       value, color(RESET));
-}
-
-static void print_people(const struct record *r)
-{
-	const struct field *fields = records[r->kind].fields;
-	int i = 0;
-
-	if (r->kind == POOL) {
-		print_pool(r);
-		return;
-	}
-	if (r->kind == LEASE) {
-		print_title(YELLOW, fields[0].label, r->values[0]);
-		i = 1;
-	} else {
-		print_title(GREEN, "interface", r->interface);
-		printf("  %srole%s: %s\n", color(BOLD), color(RESET), records[r->kind].name);
-	}
-	for (; i < FIELDS && fields[i].key; ++i) {
-		if (!*r->values[i])
-			continue;
-		printf("  %s%s%s: ", color(BOLD), fields[i].label, color(RESET));
-		print_value(fields[i].form, r->values[i]);
-		putchar('\n');
-	}
-}
-
-static void print_dump(const struct record *r)
-{
-	const struct field *fields = records[r->kind].fields;
-
-	printf("%s\t%s", r->interface, records[r->kind].name);
-	for (int i = 0; i < FIELDS && fields[i].key; ++i)
-		printf("\t%s", *r->values[i] ? r->values[i] : "(none)");
-	putchar('\n');
-}
+/* --- records --- */
 
 static void record_end(struct record *r)
 {
-	if (r->kind == KINDS)
-		return;
-	if (r->dump)
-		print_dump(r);
-	else
-		print_people(r);
+	styles[r->style].record(r);
 	memset(r->values, 0, sizeof(r->values));
 }
 
 static void record_value(struct record *r, const char *key, const char *value)
 {
-	const struct field *fields = records[r->kind].fields;
+	const struct field *fields = record_kinds[r->kind].fields;
 	uint8_t public_key[WG_KEY_LEN];
 	size_t len;
 
@@ -202,27 +94,35 @@ static void record_value(struct record *r, const char *key, const char *value)
 		if (fields[i].form == KEY && key_from_hex(public_key, value))
 			key_to_base64(r->values[i], public_key);
 		else
-			snprintf(r->values[i] + len, VALUE - len, "%s%s",
-				 !len ? "" : r->dump ? "," : ", ", value);
+			snprintf(r->values[i] + len, VALUE - len, "%s%s", len ? "," : "", value);
 	}
 }
 
 static void record_line(struct record *r, const char *key, const char *value)
 {
+	const size_t prefix = sizeof(COUNTER_PREFIX) - 1;
 	enum kind begins = KINDS;
 
-	if (!strcmp(key, "role"))
-		begins = !strcmp(value, "client") ? CLIENT : SERVER;
-	else if (!strcmp(key, records[POOL].fields[0].key))
+	if (r->kind == KINDS) {
+		if (!strcmp(key, "role"))
+			r->kind = r->role;
+		return;
+	}
+	if (!strncmp(key, COUNTER_PREFIX, prefix))
+		begins = COUNTER;
+	else if (!strcmp(key, record_kinds[POOL].fields[0].key))
 		begins = POOL;
-	else if (!strcmp(key, records[LEASE].fields[0].key))
+	else if (!strcmp(key, record_kinds[LEASE].fields[0].key))
 		begins = LEASE;
 	if (begins != KINDS) {
 		record_end(r);
 		r->kind = begins;
 	}
-	if (r->kind != KINDS)
-		record_value(r, key, value);
+	if (begins == COUNTER) {
+		record_value(r, "name", key + prefix);
+		key = "value";
+	}
+	record_value(r, key, value);
 }
 
 /* Engines are not trusted with the reader's terminal. */
@@ -234,15 +134,16 @@ static void make_printable(char *line)
 	}
 }
 
-/* Reads and prints the answer; false when it breaks off. */
-static bool show_answer(FILE *stream, struct record *r)
+/* Reads the answer and composes what is to be printed; false when it breaks off. */
+static bool read_answer(FILE *stream, struct record *r)
 {
 	char line[CONTROL_LINE], *equals;
 
 	while (fgets(line, sizeof(line), stream)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (!*line) {
+		if (!*line && r->kind != KINDS) {
 			record_end(r);
+			styles[r->style].end(r);
 			return true;
 		}
 		make_printable(line);
@@ -255,84 +156,115 @@ static bool show_answer(FILE *stream, struct record *r)
 	return false;
 }
 
-/* Shows one daemon. Returns 0, 1 after a line that says why not, or -1: none runs there. */
-static int show_daemon(const char *interface, const char *role, bool dump)
+/* --- daemons --- */
+
+/*
+ * Composes what is to be printed of one daemon: *text, the caller's to free. Returns 0, 1 after a
+ * line that says why not, or -1: none runs there.
+ */
+static int show_daemon(const char *interface, enum kind role, enum style style, char **text)
 {
-	struct record record = { .interface = interface, .dump = dump, .kind = KINDS };
-	FILE *stream = control_ask(interface, role);
+	struct record record = {
+		.interface = interface,
+		.style = style,
+		.role = role,
+		.kind = KINDS,
+	};
+	const char *name = record_kinds[role].name;
+	FILE *stream = control_ask(interface, name);
+	size_t len;
 	bool whole;
 
 	if (!stream && (errno == ENOENT || errno == ECONNREFUSED))
 		return -1;
 	log_open(interface);
 	if (!stream)
-		return log_failure("cannot ask the %s: %s", role, strerror(errno));
-	whole = show_answer(stream, &record);
+		return log_failure("cannot ask the %s: %s", name, strerror(errno));
+	record.out = open_memstream(text, &len);
+	whole = record.out && read_answer(stream, &record);
 	fclose(stream);
-	return whole ? 0 : log_failure("the answer of the %s breaks off", role);
+	if (!record.out || fclose(record.out))
+		return log_failure("out of memory");
+	return whole ? 0 : log_failure("the answer of the %s breaks off", name);
 }
 
-static int show_interface(const char *interface, bool dump)
+/* All daemons of an interface: as above, the worst of them. */
+static int show_interface(const char *interface, enum style style)
 {
-	int client = show_daemon(interface, "client", dump);
-	int server = show_daemon(interface, "server", dump);
+	int status = -1, ret;
+	char *text;
 
-	if (client < 0 && server < 0) {
-		log_open(interface);
-		return log_failure("neither client nor server runs");
+	for (enum kind role = CLIENT; role <= SERVER; ++role) {
+		text = NULL;
+		ret = show_daemon(interface, role, style, &text);
+		if (!ret && style == JSON)
+			json_daemon(interface, text);
+		else if (!ret)
+			fputs(text, stdout);
+		free(text);
+		if (ret > status)
+			status = ret;
 	}
-	return client == 1 || server == 1;
+	return status;
 }
 
-/* The length of the interface's name in that of a status socket, and its role; 0: not one. */
-static size_t socket_name(const char *file, const char **role)
+/* The length of the interface's name in that of a status socket; 0: not one. */
+static size_t socket_name(const char *file)
 {
-	static const char *const roles[] = { "client", "server" };
 	char end[32];
 	size_t len;
 
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); ++i) {
-		len = snprintf(end, sizeof(end), ".%s.sock", roles[i]);
-		*role = roles[i];
+	for (int i = 0; i < CONTROL_ROLES; ++i) {
+		len = snprintf(end, sizeof(end), ".%s.sock", control_roles[i]);
 		if (strlen(file) > len && !strcmp(file + strlen(file) - len, end))
 			return strlen(file) - len;
 	}
 	return 0;
 }
 
-static int show_all(bool dump)
+static int show_all(enum style style)
 {
 	struct dirent **files;
-	int count = scandir(CONTROL_DIR, &files, NULL, alphasort), status = 0;
-	const char *role;
-	size_t len;
+	int count = scandir(CONTROL_DIR, &files, NULL, alphasort), status = 0, first;
 
 	if (count < 0 && errno != ENOENT)
 		return log_failure("cannot read " CONTROL_DIR ": %s", strerror(errno));
 	for (int i = 0; i < count; ++i) {
-		len = socket_name(files[i]->d_name, &role);
-		files[i]->d_name[len] = '\0';
-		if (len && show_daemon(files[i]->d_name, role, dump) == 1)
+		files[i]->d_name[socket_name(files[i]->d_name)] = '\0';
+		for (first = 0; strcmp(files[first]->d_name, files[i]->d_name);)
+			++first;
+		if (first == i && *files[i]->d_name &&
+		    show_interface(files[i]->d_name, style) == 1)
 			status = 1;
-		free(files[i]);
 	}
-	if (count >= 0)
-		free(files);
-	return status;
+	return status; /* nothing is freed: the process ends */
+}
+
+static int show_one(const char *interface, enum style style)
+{
+	int status = show_interface(interface, style);
+
+	if (status >= 0)
+		return status;
+	log_open(interface);
+	return log_failure("neither client nor server runs");
 }
 
 int dynamic_show(int argc, const char *argv[])
 {
-	bool dump = argc > 1 && !strcmp(argv[argc - 1], "dump");
+	const char *last = argv[argc - 1];
+	enum style style = argc == 1 ? PEOPLE : !strcmp(last, "dump") ? DUMP :
+			   !strcmp(last, "json") ? JSON : PEOPLE;
+	int status;
 
-	argc -= dump;
+	argc -= style != PEOPLE;
 	if (argc > 2)
-		return dynamic_usage(argv[0],
-				     "an interface or `all', and `dump' at the end, is all");
+		return dynamic_usage(argv[0], "an interface or `all', and `dump' or `json' at the "
+				     "end, is all");
 	if (geteuid())
 		return log_failure("must be run as root");
-	colored = color_wanted();
-	if (argc == 1 || !strcmp(argv[1], "all"))
-		return show_all(dump);
-	return show_interface(argv[1], dump);
+	status = argc == 1 || !strcmp(argv[1], "all") ? show_all(style) : show_one(argv[1], style);
+	if (style == JSON)
+		json_finish();
+	return status;
 }

@@ -80,7 +80,7 @@ usage() { # SUBCOMMAND LINE WORD...
 declare -gA USAGE=(
 	[server]="wg dynamic server <interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]"
 	[client]="wg dynamic client <interface> [foreground] [wait <seconds>]"
-	[show]="wg dynamic show [<interface> | all] [dump]"
+	[show]="wg dynamic show [<interface> | all] [dump | json]"
 	[stop]="wg dynamic stop <interface>"
 )
 
@@ -335,9 +335,9 @@ journal_file() { # a journal of two leases, as a server leaves it.
 		refused srv "wg-dynamic: $interface: neither client nor server runs" \
 			wg dynamic show "$interface" dump
 	done
-	usage show "an interface or \`all', and \`dump' at the end, is all" wg0 wg9
-	usage show "an interface or \`all', and \`dump' at the end, is all" all json
-	usage show "an interface or \`all', and \`dump' at the end, is all" all x dump
+	usage show "an interface or \`all', and \`dump' or \`json' at the end, is all" wg0 wg9
+	usage show "an interface or \`all', and \`dump' or \`json' at the end, is all" all dump json
+	usage show "an interface or \`all', and \`dump' or \`json' at the end, is all" all x dump
 	local words
 	for words in show "show all" "show dump" "show all dump" ""; do
 		# shellcheck disable=SC2086 # words

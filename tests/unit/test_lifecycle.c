@@ -1006,6 +1006,80 @@ static void two_weeks(void **state)
 
 #define TEST(function) cmocka_unit_test_setup(function, begin)
 
+static void counts(void **state)
+{
+	static const enum failure_kind kinds[] = {
+		FAILURE_SOCKET, FAILURE_CONNECT, FAILURE_CONNECT, FAILURE_CLOSED, FAILURE_MALFORMED,
+	};
+	const struct lifecycle_counters *c = &l.counters;
+	struct response other, late = lease_of(1);
+
+	(void)state;
+	assert_int_equal(c->requests, 1);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); ++i) {
+		fails(kinds[i], 0);
+		next();
+	}
+	next(); /* nobody has answered, */
+	next();
+	happens_only(EVENT_CONNECTED);
+	next(); /* nor when there was a connection */
+	next();
+	late.lease_start = 0;
+	happens_only(EVENT_CONNECTED);
+	now += 2000;
+	responds(&late);
+	next();
+	for (enum status status = STATUS_INVALID; status <= STATUS_LATER; ++status) {
+		refuses(status, 0);
+		next();
+	}
+	refuses(STATUS_LATER, 7);
+	next();
+	assert_int_equal(c->requests, 14);
+	assert_int_equal(c->failures[FAILURE_SOCKET], 1);
+	assert_int_equal(c->failures[FAILURE_CONNECT], 2);
+	assert_int_equal(c->failures[FAILURE_CONNECT_TIMEOUT], 1);
+	assert_int_equal(c->failures[FAILURE_ANSWER_TIMEOUT], 1);
+	assert_int_equal(c->failures[FAILURE_CLOSED], 1);
+	assert_int_equal(c->failures[FAILURE_MALFORMED], 1);
+	assert_int_equal(c->failures[FAILURE_LATE], 1);
+	assert_int_equal(c->failures[FAILURE_REFUSED], 5);
+	assert_int_equal(c->refusals[STATUS_INVALID], 1);
+	assert_int_equal(c->refusals[STATUS_UNSUPPORTED], 1);
+	assert_int_equal(c->refusals[STATUS_UNAVAILABLE], 1);
+	assert_int_equal(c->refusals[STATUS_LATER], 2);
+	assert_int_equal(c->grants + c->renewals + c->expiries, 0);
+
+	grant(60);
+	next();
+	grant(60); /* the same again */
+	next();
+	fails(FAILURE_CLOSED, 0);
+	next();
+	grant(60); /* and again, when it has recovered */
+	next();
+	other = lease_of(10);
+	other.ip[V4].ip[3] = 8;
+	happens_only(EVENT_CONNECTED);
+	responds(&other);
+	assert_int_equal(c->grants, 2);
+	assert_int_equal(c->renewals, 2);
+	assert_int_equal(c->expiries, 0);
+	happens_only(EVENT_DOWN);
+	next();
+	assert_int_equal(a.report, REPORT_EXPIRED);
+	assert_int_equal(c->expiries, 1);
+	assert_int_equal(c->requests, 18);
+	happens_only(EVENT_UP);
+	assert_int_equal(c->requests, 19);
+	/* A release is none. */
+	happens_only(EVENT_CONNECTED);
+	happens_only(EVENT_STOP);
+	assert_asks(COMMAND_RELEASE_IP);
+	assert_int_equal(c->requests, 19);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1054,6 +1128,7 @@ int main(void)
 		TEST(stop_in_every_state),
 		TEST(the_end_of_the_lease_does_not_disturb_the_release),
 		TEST(two_weeks),
+		TEST(counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,10 @@ WITH_BASHCOMPLETION ?= yes
 WITH_WGQUICK ?= yes
 WITH_SYSTEMDUNITS ?= yes
 
-# The wg and wg-quick of wireguard-tools that ours stand in front of.
+# The wg and wg-quick of wireguard-tools that ours stand in front of, and bash's completion of wg.
 WG ?= /usr/bin/wg
 WG_QUICK ?= /usr/bin/wg-quick
+WG_COMPLETION ?= /usr/share/bash-completion/completions/wg
 
 VERSION := $(shell sed -n 's/^\#define WG_DYNAMIC_VERSION "\(.*\)"/\1/p' src/dynamic.h)
 BUILD := build
@@ -85,6 +86,11 @@ $(WG_QUICK):
 
 man_pages := $(wildcard man/*.[1-9])
 
+# By each name, for they are loaded on demand; that of wg where it does not take the place of
+# wireguard-tools' own.
+completions := wg-dynamic wg-dynamic-client wg-dynamic-server \
+	$(if $(filter-out $(WG_COMPLETION),$(BASHCOMPDIR)/wg),wg)
+
 # Ours stand in front of those of wireguard-tools, and must not take their place.
 in_front:
 	@if [ '$(DESTDIR)$(BINDIR)/wg' -ef '$(WG)' ]; then \
@@ -99,9 +105,17 @@ install: in_front all
 	@for page in $(man_pages); do \
 		install -v -D -m 0644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
 	done
-	@[ '$(WITH_BASHCOMPLETION)' != yes ] || install -v -D -m 0644 \
-		completion/wg-dynamic.bash-completion '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
 	@[ -z '$(systemd_units)' ] || install -v -D -m 0644 -t '$(DESTDIR)$(SYSTEMDUNITDIR)' $(systemd_units)
+ifeq ($(WITH_BASHCOMPLETION),yes)
+	@install -v -D -m 0644 completion/wg-dynamic.bash-completion \
+		'$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
+	@ln -sfv wg-dynamic '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic-client'
+	@ln -sfv wg-dynamic '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic-server'
+ifneq ($(filter wg,$(completions)),)
+	@sed 's|@WG_COMPLETION@|$(WG_COMPLETION)|' completion/wg.bash-completion | \
+		install -v -m 0644 /dev/stdin '$(DESTDIR)$(BASHCOMPDIR)/wg'
+endif
+endif
 
 uninstall: in_front
 	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BINDIR)/%',wg-dynamic wg-dynamic-client \
@@ -109,7 +123,7 @@ uninstall: in_front
 	@for page in $(man_pages); do \
 		$(RM) -v '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
 	done
-	@$(RM) -v '$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic' \
+	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BASHCOMPDIR)/%',$(completions)) \
 		$(patsubst src/systemd/%,'$(DESTDIR)$(SYSTEMDUNITDIR)/%',$(wildcard src/systemd/*))
 
 # --- in the source tree of wireguard-tools ---
@@ -182,7 +196,7 @@ help:
 	@echo
 	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR SYSTEMDUNITDIR RUNSTATEDIR STATEDIR'
 	@echo '           WITH_BASHCOMPLETION WITH_SYSTEMDUNITS WITH_WGQUICK WG WG_QUICK'
-	@echo '           WIREGUARD_TOOLS CC CFLAGS V=1'
+	@echo '           WG_COMPLETION WIREGUARD_TOOLS CC CFLAGS V=1'
 
 force:
 .DEFAULT_GOAL := all

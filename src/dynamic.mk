@@ -32,7 +32,9 @@ install-dynamic: wg
 	done
 	@[ "$(WITH_BASHCOMPLETION)" = "yes" ] || exit 0; \
 	install -v -D -m 0644 dynamic/completion/wg-dynamic.bash-completion \
-		"$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic"
+		"$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic" && \
+	ln -sfv wg-dynamic "$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic-client" && \
+	ln -sfv wg-dynamic "$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic-server"
 	@[ "$(WITH_SYSTEMDUNITS)" = "yes" ] || exit 0; \
 	install -v -d "$(DESTDIR)$(SYSTEMDUNITDIR)"; \
 	for unit in $(notdir $(wildcard dynamic/systemd/*)); do \

@@ -1,83 +1,170 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Completion in bash: what is offered where, as if the Tab key had been pressed there.
-# shellcheck disable=SC2317 # wg() is called by what is tested
+# Completion in bash: what the Tab key offers in a real one, whose bash-completion loads ours on
+# demand from where it was installed.
 
-setup() {
-	wg() {
-		[[ "$*" == "show interfaces" ]] && echo "wg0 wg1 tunnel"
-	}
-	# shellcheck source=/dev/null
-	source "$BATS_TEST_DIRNAME/../completion/wg-dynamic.bash-completion"
+bats_require_minimum_version 1.5.0
+
+# In each home: what is installed; and, to be run, programs that print their words.
+setup_file() {
+	local name
+	cd "$BATS_TEST_DIRNAME/.." || return
+	unset "${!MAKE@}" MFLAGS
+	make -s -o all PREFIX="$BATS_FILE_TMPDIR/home" WITH_WGQUICK=no install >/dev/null
+	make -s -o all PREFIX="$BATS_FILE_TMPDIR/alone" WITH_WGQUICK=no \
+		WG_COMPLETION=/nonexistent install >/dev/null
+	for name in wg wg-dynamic wg-dynamic-client wg-dynamic-server; do
+		rm "$BATS_FILE_TMPDIR"/{home,alone}/bin/"$name"
+		tee "$BATS_FILE_TMPDIR"/{home,alone}/bin/"$name" >/dev/null <<-'EOF_'
+			#!/bin/sh
+			[ "$*" != "show interfaces" ] || exec echo wg0 wg1 tunnel
+			echo "line: ${0##*/} $*"
+		EOF_
+		chmod 755 "$BATS_FILE_TMPDIR"/{home,alone}/bin/"$name"
+	done
 }
 
-# tab WORD...: the last one is under the cursor; prints what is offered, in one line
-tab() {
-	local words
-	COMP_WORDS=("$@")
-	COMP_CWORD=$(($# - 1))
-	read -ra words <<<"$(complete -p "${1##*/}")"
-	[[ ${words[1]} == -F ]]
-	"${words[2]}" "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"
-	echo "${COMPREPLY[*]}"
+setup() {
+	HOME_DIR=$BATS_FILE_TMPDIR/home
+}
+
+# ran LINE...: what each of them was, when bash ran it; a Tab puts in all that is offered.
+ran() {
+	{
+		printf '%s\n' 'PS1= PS2=' '. /usr/share/bash-completion/bash_completion' \
+			"bind '\"\\t\": insert-completions'" "$@"
+	} | env -i HOME="$HOME_DIR" PATH="$HOME_DIR/bin:/usr/bin:/bin" TERM=dumb \
+		XDG_DATA_DIRS="$HOME_DIR/share:/usr/share" \
+		bash --norc --noprofile -i 2>"$BATS_TEST_TMPDIR/errors" | sed -n 's/^line: //p'
+}
+
+# offers [COMMAND]: on standard input, lines `TYPED|WORDS': with a Tab behind what was typed (before
+# which the command has been run), these words and no others are offered in the last one's place.
+offers() {
+	local typed words lines=() wanted=()
+	while IFS='|' read -r typed words; do
+		lines+=("$typed"$'\t')
+		words="${typed% *} $words"
+		wanted+=("${words% }")
+	done
+	((${#lines[@]}))
+	diff <(printf '%s\n' "${wanted[@]}") <(ran "$@" "${lines[@]}")
 }
 
 @test "subcommands" {
-	[ "$(tab wg-dynamic "")" = "client server show stop help" ]
-	[ "$(tab wg-dynamic s)" = "server show stop" ]
-	[ "$(tab /usr/local/bin/wg-dynamic cl)" = client ]
-	[ "$(tab wg-dynamic x)" = "" ]
+	offers <<-'EOF_'
+		wg-dynamic |client server show stop help
+		wg-dynamic s|server show stop
+		wg-dynamic cl|client
+		wg-dynamic x|x
+		wg dynamic |client server show stop help
+		wg dynamic s|server show stop
+		wg dynamic x|x
+		wg dynamic help |
+	EOF_
 }
 
 @test "every subcommand of the program is offered, and no other but help" {
-	local program=$BATS_TEST_DIRNAME/../build/wg-dynamic
-	[ "$(tab wg-dynamic "")" = "$("$program" help | sed -n 's/^  wg dynamic \([a-z]*\) .*/\1/p' |
-		paste -sd ' ') help" ]
+	[ "$(ran $'wg dynamic \t')" = "wg dynamic $("$BATS_TEST_DIRNAME/../build/wg-dynamic" help |
+		sed -n 's/^  wg dynamic \([a-z]*\) .*/\1/p' | paste -sd ' ') help" ]
 }
 
 @test "interfaces" {
-	for subcommand in client server stop; do
-		[ "$(tab wg-dynamic $subcommand "")" = "wg0 wg1 tunnel" ]
-		[ "$(tab wg-dynamic $subcommand wg)" = "wg0 wg1" ]
-	done
-	[ "$(tab wg-dynamic show "")" = "wg0 wg1 tunnel all dump" ]
-	[ "$(tab wg-dynamic help "")" = "" ]
+	offers <<-'EOF_'
+		wg-dynamic client |wg0 wg1 tunnel
+		wg-dynamic server wg|wg0 wg1
+		wg-dynamic stop t|tunnel
+		wg dynamic client |wg0 wg1 tunnel
+		wg dynamic server wg|wg0 wg1
+		wg dynamic stop t|tunnel
+		wg dynamic stop wg0 |
+		wg-dynamic show |wg0 wg1 tunnel all dump json
+		wg dynamic show |wg0 wg1 tunnel all dump json
+		wg dynamic show a|all
+	EOF_
 }
 
 @test "no interface at all, and no wg" {
-	wg() { return 1; }
-	[ "$(tab wg-dynamic show "")" = "all dump" ]
-	wg() { echo "wg: not found" >&2; return 127; }
-	run tab wg-dynamic client ""
-	[ "$status" -eq 0 ] && [ "$output" = "" ]
+	offers 'wg() { return 1; }' <<-'EOF_'
+		wg-dynamic show |all dump json
+		wg-dynamic client |
+	EOF_
+	offers 'wg() { echo "wg: not found" >&2; return 127; }' <<-'EOF_'
+		wg-dynamic show |all dump json
+		wg-dynamic client |
+	EOF_
+	not_found=$(grep -c 'not found' "$BATS_TEST_TMPDIR/errors") || true
+	[ "$not_found" -eq 1 ] # the line that was typed
 }
 
 @test "options, each once, and nothing for their values" {
-	[ "$(tab wg-dynamic client wg0 "")" = "foreground wait" ]
-	[ "$(tab wg-dynamic client wg0 foreground "")" = wait ]
-	[ "$(tab wg-dynamic client wg0 wait "")" = "" ]
-	[ "$(tab wg-dynamic client wg0 wait 5 "")" = foreground ]
-	[ "$(tab wg-dynamic client wg0 wait 5 foreground "")" = "" ]
-	[ "$(tab wg-dynamic server wg0 "")" = "foreground pool lease-time" ]
-	[ "$(tab wg-dynamic server wg0 pool "")" = "" ]
-	[ "$(tab wg-dynamic server wg0 pool 192.0.2.0/24 "")" = "foreground lease-time" ]
-	[ "$(tab wg-dynamic server wg0 pool 192.0.2.0/24 l)" = lease-time ]
-	[ "$(tab wg-dynamic server wg0 lease-time 60 f)" = foreground ]
-	[ "$(tab wg-dynamic show wg0 "")" = dump ]
-	[ "$(tab wg-dynamic show wg0 dump "")" = "" ]
-	[ "$(tab wg-dynamic show dump "")" = "" ]
-	[ "$(tab wg-dynamic stop wg0 "")" = "" ]
+	local command
+	for command in wg-dynamic "wg dynamic"; do
+		sed "s/^/$command /" <<-'EOF_' | offers
+			client wg0 |foreground wait
+			client wg0 foreground |wait
+			client wg0 wait |
+			client wg0 wait 5 |foreground
+			client wg0 wait 5 foreground |
+			server wg0 |foreground pool lease-time
+			server wg0 pool |
+			server wg0 pool 192.0.2.0/24 |foreground lease-time
+			server wg0 pool 192.0.2.0/24 l|lease-time
+			server wg0 lease-time |
+			server wg0 lease-time 60 f|foreground
+			show wg0 |dump json
+			show wg0 j|json
+			show all |dump json
+			show all dump |
+			show wg0 json |
+			show dump |
+			show json |
+			show wg0 x |
+		EOF_
+	done
 }
 
-@test "wg-dynamic-client and wg-dynamic-server" {
-	[ "$(tab wg-dynamic-client "")" = "wg0 wg1 tunnel" ]
-	[ "$(tab wg-dynamic-client wg0 "")" = "foreground wait" ]
-	[ "$(tab /usr/bin/wg-dynamic-server wg0 p)" = pool ]
-	[ "$(tab wg-dynamic-server wg0 pool 192.0.2.0/24 l)" = lease-time ]
+@test "the daemons by their own names" {
+	offers <<-'EOF_'
+		wg-dynamic-client |wg0 wg1 tunnel
+		wg-dynamic-client wg0 |foreground wait
+		wg-dynamic-server wg|wg0 wg1
+		wg-dynamic-server wg0 p|pool
+		wg-dynamic-server wg0 pool 192.0.2.0/24 l|lease-time
+	EOF_
+	# Each as the first thing that is completed, so that it has to be found.
+	[ "$(ran $'wg-dynamic-server wg0 p\t')" = "wg-dynamic-server wg0 pool" ]
+	[ "$(ran $'wg-dynamic-client wg0 w\t' "$HOME_DIR"$'/bin/wg-dynamic-client wg0 f\t')" = \
+		$'wg-dynamic-client wg0 wait\nwg-dynamic-client wg0 foreground' ]
 }
 
 # Bash splits words at a colon, as in an IPv6 pool.
 @test "after an IPv6 pool" {
-	[ "$(tab wg-dynamic server wg0 pool 2001 : db8 :: /64 "")" = "foreground lease-time" ]
-	[ "$(tab wg-dynamic server wg0 pool 2001 : f)" = "" ]
+	offers <<-'EOF_'
+		wg dynamic server wg0 pool 2001:db8::/64 |foreground lease-time
+		wg dynamic server wg0 pool 2001:f|2001:f
+		wg-dynamic server wg0 pool 2001:db8::/64,192.0.2.0/24 lease-time 5 |foreground
+	EOF_
+}
+
+@test "wg: what wireguard-tools offers, and dynamic with it" {
+	offers <<-'EOF_'
+		wg d|dynamic
+		wg sh|show showconf
+		wg show |wg0 wg1 tunnel all interfaces
+		wg set wg0 l|listen-port
+		wg x|x
+	EOF_
+	[[ " $(ran $'wg \t') " == *" help show "*" pubkey dynamic " ]]
+	# Loaded twice, as by whoever sources it again.
+	offers ". $HOME_DIR/share/bash-completion/completions/wg" <<-'EOF_'
+		wg sh|show showconf
+		wg d|dynamic
+	EOF_
+	HOME_DIR=$BATS_FILE_TMPDIR/alone
+	offers ". $HOME_DIR/share/bash-completion/completions/wg" <<-'EOF_'
+		wg |dynamic
+		wg sh|sh
+		wg dynamic stop t|tunnel
+	EOF_
 }

@@ -44,6 +44,7 @@ CHECK="$DEMO
 	mandoc mandoc
 	strace strace
 	systemd-analyze systemd
+	/usr/share/bash-completion/bash_completion bash-completion
 "
 
 # Also true where the module could be loaded by the first `ip link add'.

@@ -161,7 +161,10 @@ exists() {
 		./usr/local/bin/wg-quick
 		./usr/local/lib/systemd/system/wg-dynamic-client@.service
 		./usr/local/lib/systemd/system/wg-dynamic-server@.service
+		./usr/local/share/bash-completion/completions/wg
 		./usr/local/share/bash-completion/completions/wg-dynamic
+		./usr/local/share/bash-completion/completions/wg-dynamic-client
+		./usr/local/share/bash-completion/completions/wg-dynamic-server
 		./usr/local/share/man/man8/wg-dynamic.8
 	EOF_
 	run -0 "$bin/wg-dynamic" --version
@@ -178,6 +181,10 @@ exists() {
 	[[ $output == "wg-dynamic: nosuch0: there is no such interface: "* ]]
 	make "${args[@]}" uninstall
 	none find "$dest" ! -type d
+	# Where wireguard-tools has its completion of wg, ours does not take its place.
+	make -s -o all "${args[@]}" PREFIX=/usr WITH_WGQUICK=no install
+	[[ -e $dest/usr/share/bash-completion/completions/wg-dynamic-server ]]
+	[[ ! -e $dest/usr/share/bash-completion/completions/wg ]]
 }
 
 @test "installs without wg-quick, completion and units, and into other folders" {

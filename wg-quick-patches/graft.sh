@@ -18,7 +18,7 @@ die() {
 ours() {
 	local file
 	for file in src/*.[ch] src/dynamic.mk src/systemd/*.service man/*.[1-9] LICENSE \
-		completion/*.bash-completion wg-quick-patches/*.patch; do
+		completion/wg-dynamic.bash-completion wg-quick-patches/*.patch; do
 		[[ ! -f $file || $file == src/main.c ]] || echo "$file ${file#src/}"
 	done
 }

@@ -25,8 +25,10 @@ BUILD := build
 CFLAGS ?= -O2
 override CFLAGS += -std=gnu11 -D_GNU_SOURCE
 override CFLAGS += -Wall -Wextra
-# Routers run this: no tables for exceptions, which C does not have, and nothing that is not used.
-override CFLAGS += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
+# Routers run this: no tables for exceptions, which C does not have (some processors have them by
+# another option), and nothing that is not used.
+override CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
+override CFLAGS += -ffunction-sections -fdata-sections
 override CFLAGS += -MMD -MP
 override CPPFLAGS += -Isrc -Isrc/compat
 override CPPFLAGS += -DSTATEDIR='"$(STATEDIR)"'

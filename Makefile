@@ -24,6 +24,8 @@ BUILD := build
 
 CFLAGS ?= -O2
 override CFLAGS += -std=gnu11 -D_GNU_SOURCE
+# For fstat() on 32-bit processors, where inode numbers of large file systems are too big for it.
+override CFLAGS += -D_FILE_OFFSET_BITS=64
 override CFLAGS += -Wall -Wextra
 # Routers run this: no tables for exceptions, which C does not have (some processors have them by
 # another option), and nothing that is not used.

@@ -395,7 +395,7 @@ static void several_pools(void **state)
 	world("192.0.2.4/32,2001:db8::1/128,192.0.2.8/31,198.51.100.0/30", "A; B; C; D; E; F;");
 	for (char name = 'A'; name <= 'E'; ++name) {
 		assert_int_equal(lease(name, &any4), STATUS_OK);
-		assert_true(pools_find(&pools, &d.ip[V4]));
+		assert_non_null(pools_find(&pools, &d.ip[V4]));
 		assert_false(d.granted[V6]);
 	}
 	for (uint32_t i = 0; i < pools.count; ++i) {

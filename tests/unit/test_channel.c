@@ -226,18 +226,21 @@ static void a_message_that_is_cut_off(void **state)
 	static const struct message_rule large[] = {
 		[PLAIN] = { .fixed = CHANNEL_MESSAGE },
 	};
-	static char bytes[CHANNEL_MESSAGE + 100] = { PLAIN };
+	static union {
+		struct message head;
+		char bytes[CHANNEL_MESSAGE + 100];
+	} message = { .head.type = PLAIN };
 	int fd = memfd_create("file", 0);
 
 	(void)state;
 	here.rules = large;
 	here.types = 2;
-	send_raw(bytes, CHANNEL_MESSAGE, NULL, 0);
+	send_raw(&message, CHANNEL_MESSAGE, NULL, 0);
 	assert_int_equal(receive(), CHANNEL_MESSAGE);
 	/* What fits looks right, but it was longer. */
-	send_raw(bytes, CHANNEL_MESSAGE + 1, NULL, 0);
+	send_raw(&message, CHANNEL_MESSAGE + 1, NULL, 0);
 	assert_refused();
-	send_raw(bytes, sizeof(bytes), &fd, 1);
+	send_raw(&message, sizeof(message), &fd, 1);
 	assert_refused();
 	close(fd);
 }
@@ -286,6 +289,8 @@ static void counts(void **state)
 static void descriptors_that_nobody_asked_for(void **state)
 {
 	const struct plain plain = { .head.type = PLAIN }, file = { .head.type = FILE_TOO };
+	/* qemu-user hides that more of them came than there was room for. */
+	const int most = getenv("UNDER_QEMU_USER") ? 1 : 16;
 	int fds[16], before;
 
 	(void)state;
@@ -295,7 +300,7 @@ static void descriptors_that_nobody_asked_for(void **state)
 	send_raw(&plain, sizeof(plain), fds, 1);
 	assert_refused();
 	assert_int_equal(count_open(), before);
-	for (int count = 2; count <= 16; ++count) {
+	for (int count = 2; count <= most; ++count) {
 		send_raw(&file, sizeof(file), fds, count);
 		assert_refused();
 		assert_int_equal(count_open(), before);

@@ -173,6 +173,8 @@ deps-demo:
 	@tests/install-deps.sh demo
 deps-check:
 	@tests/install-deps.sh check
+deps-cross:
+	@tests/install-deps.sh cross
 
 demo: deps-demo
 	@$(MAKE) --no-print-directory all
@@ -185,6 +187,9 @@ check: deps-check
 check-installed: deps-check
 	@tests/run.sh installed
 
+check-cross: deps-cross
+	@tests/cross.sh $(BUILD)/cross
+
 help:
 	@echo 'make                   build/wg-dynamic, and build/wg and build/wg-quick, which stand'
 	@echo '                       in front of those of wireguard-tools'
@@ -196,6 +201,7 @@ help:
 	@echo 'make demo              two hosts, a lease, before your eyes (root; installs what it needs)'
 	@echo 'make check             all tests (root; installs what it needs)'
 	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
+	@echo 'make check-cross       builds for arm64, armhf and s390x, and with clang; unit tests there'
 	@echo 'make help              this list'
 	@echo
 	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR SYSTEMDUNITDIR RUNSTATEDIR STATEDIR'
@@ -204,6 +210,7 @@ help:
 
 force:
 .DEFAULT_GOAL := all
-.PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check demo check check-installed help force
+.PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check deps-cross demo \
+	check check-installed check-cross help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

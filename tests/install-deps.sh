@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs what `make demo' or `make check' needs, and does nothing when all is there.
+# Installs what `make demo', `make check' or `make check-cross' needs, and does nothing when all is
+# there.
 # Debian and Ubuntu: by apt-get, as root. Elsewhere: names what is missing and fails.
 
 set -u
@@ -46,6 +47,22 @@ CHECK="$DEMO
 	systemd-analyze systemd
 	/usr/share/bash-completion/bash_completion bash-completion
 "
+CROSS="
+	cc gcc
+	make make
+	pkg-config pkg-config
+	pc:libmnl libmnl-dev
+	pc:cmocka libcmocka-dev
+	prove perl
+	clang clang
+	qemu-s390x qemu-user
+	aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+	/usr/aarch64-linux-gnu/include/stdio.h libc6-dev-arm64-cross
+	arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
+	/usr/arm-linux-gnueabihf/include/stdio.h libc6-dev-armhf-cross
+	s390x-linux-gnu-gcc gcc-s390x-linux-gnu
+	/usr/s390x-linux-gnu/include/stdio.h libc6-dev-s390x-cross
+"
 
 # Also true where the module could be loaded by the first `ip link add'.
 kernel_has_wireguard() {
@@ -79,7 +96,8 @@ case "$#$*" in
 	kernel_has_wireguard || WANTED+=$'\twireguard-go wireguard-go\n'
 	;;
 1check) WANTED=$CHECK ;;
-*) die "usage: ${0##*/} demo | check" ;;
+1cross) WANTED=$CROSS ;;
+*) die "usage: ${0##*/} demo | check | cross" ;;
 esac
 
 # Where system programs are is not in every user's PATH.

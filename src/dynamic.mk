@@ -15,7 +15,7 @@ dynamic_pages := $(wildcard dynamic/man/*.[1-9])
 wg: # remains what is made unless told otherwise
 
 ifeq ($(WITH_DYNAMIC),yes)
-CFLAGS += -DWITH_DYNAMIC -iquote . -D'STATEDIR="$(STATEDIR)"'
+CFLAGS += -DWITH_DYNAMIC -D_FILE_OFFSET_BITS=64 -iquote . -D'STATEDIR="$(STATEDIR)"'
 CFLAGS += $(shell $(PKG_CONFIG) --cflags libmnl)
 LDLIBS += $(shell $(PKG_CONFIG) --libs libmnl)
 wg: $(dynamic_objects)

@@ -43,7 +43,9 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(2);
 endif
 
-sources := $(wildcard src/*.c src/compat/*.c)
+# The folder in which this is built is in nothing that is built.
+override CFLAGS += -ffile-prefix-map='$(CURDIR)'=.
+sources := $(sort $(wildcard src/*.c src/compat/*.c))
 objects := $(sources:src/%.c=$(BUILD)/obj/%.o)
 wrappers := $(BUILD)/wg $(if $(filter yes,$(WITH_WGQUICK)),$(BUILD)/wg-quick)
 systemd_units := $(if $(filter yes,$(WITH_SYSTEMDUNITS)),$(patsubst src/%,$(BUILD)/%,$(wildcard src/systemd/*)))
@@ -190,6 +192,16 @@ check-installed: deps-check
 check-cross: deps-cross
 	@tests/cross.sh $(BUILD)/cross
 
+# --- packages ---
+
+deb rpm:
+	@tests/install-deps.sh packages
+	@tests/packaging/build.sh $@ $(BUILD)/$@ $(VERSION)
+
+# For scripts: make -s print-VERSION
+print-%:
+	@echo '$($*)'
+
 help:
 	@echo 'make                   build/wg-dynamic, and build/wg and build/wg-quick, which stand'
 	@echo '                       in front of those of wireguard-tools'
@@ -202,6 +214,8 @@ help:
 	@echo 'make check             all tests (root; installs what it needs)'
 	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
 	@echo 'make check-cross       builds for arm64, armhf and s390x, and with clang; unit tests there'
+	@echo 'make deb               build/deb/, packages for Debian (installs what it needs)'
+	@echo 'make rpm               build/rpm/, the same in the RPM format'
 	@echo 'make help              this list'
 	@echo
 	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR SYSTEMDUNITDIR RUNSTATEDIR STATEDIR'
@@ -211,6 +225,6 @@ help:
 force:
 .DEFAULT_GOAL := all
 .PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check deps-cross demo \
-	check check-installed check-cross help force
+	check check-installed check-cross deb rpm help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

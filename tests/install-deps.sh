@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs what `make demo', `make check' or `make check-cross' needs, and does nothing when all is
-# there.
+# Installs what `make demo', `make check', `make check-cross', `make deb' or `make rpm' needs, and does
+# nothing when all is there.
 # Debian and Ubuntu: by apt-get, as root. Elsewhere: names what is missing and fails.
 
 set -u
@@ -13,14 +13,16 @@ die() {
 
 # What is needed, and the Debian package that has it. A path is a file, a word with a colon a
 # pkg-config module or a library of the compiler, anything else a command.
-DEMO="
+BUILD="
 	cc gcc
 	make make
-	patch patch
 	pkg-config pkg-config
 	pc:libmnl libmnl-dev
 	/usr/include/stdio.h libc6-dev
 	/usr/include/linux/rtnetlink.h linux-libc-dev
+"
+DEMO="$BUILD
+	patch patch
 	wg wireguard-tools
 	wg-quick wireguard-tools
 	ip iproute2
@@ -33,7 +35,12 @@ DEMO="
 	mount mount
 	perl perl-base
 "
-CHECK="$DEMO
+PACKAGES="
+	dh debhelper
+	dpkg-buildpackage dpkg-dev
+	rpmbuild rpm
+"
+CHECK="$DEMO $PACKAGES
 	wireguard-go wireguard-go
 	bats bats
 	prove perl
@@ -46,6 +53,7 @@ CHECK="$DEMO
 	strace strace
 	systemd-analyze systemd
 	/usr/share/bash-completion/bash_completion bash-completion
+	lintian lintian
 "
 CROSS="
 	cc gcc
@@ -95,9 +103,10 @@ case "$#$*" in
 	WANTED=$DEMO
 	kernel_has_wireguard || WANTED+=$'\twireguard-go wireguard-go\n'
 	;;
+1packages) WANTED=$BUILD$PACKAGES ;;
 1check) WANTED=$CHECK ;;
 1cross) WANTED=$CROSS ;;
-*) die "usage: ${0##*/} demo | check | cross" ;;
+*) die "usage: ${0##*/} demo | packages | check | cross" ;;
 esac
 
 # Where system programs are is not in every user's PATH.

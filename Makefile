@@ -186,6 +186,10 @@ check: deps-check
 	@$(MAKE) --no-print-directory WERROR=-Werror all units
 	@tests/run.sh $(BUILD)
 
+check-long: check
+	@tests/install-deps.sh long
+	@prove --timer --comments --exec 'bats --tap' tests/packaging/debian.bats
+
 check-installed: deps-check
 	@tests/run.sh installed
 
@@ -212,6 +216,7 @@ help:
 	@echo 'make ungraft           takes that out again'
 	@echo 'make demo              two hosts, a lease, before your eyes (root; installs what it needs)'
 	@echo 'make check             all tests (root; installs what it needs)'
+	@echo 'make check-long        these, and those that take minutes: packages in a clean Debian'
 	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
 	@echo 'make check-cross       builds for arm64, armhf and s390x, and with clang; unit tests there'
 	@echo 'make deb               build/deb/, packages for Debian (installs what it needs)'
@@ -225,6 +230,6 @@ help:
 force:
 .DEFAULT_GOAL := all
 .PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check deps-cross demo \
-	check check-installed check-cross deb rpm help force
+	check check-long check-installed check-cross deb rpm help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

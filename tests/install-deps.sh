@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs what `make demo', `make check', `make check-cross', `make deb' or `make rpm' needs, and does
-# nothing when all is there.
+# Installs what `make demo' or the other targets need, and does nothing when all is there.
 # Debian and Ubuntu: by apt-get, as root. Elsewhere: names what is missing and fails.
 
 set -u
@@ -13,7 +12,7 @@ die() {
 
 # What is needed, and the Debian package that has it. A path is a file, a word with a colon a
 # pkg-config module or a library of the compiler, anything else a command.
-BUILD="
+COMPILE="
 	cc gcc
 	make make
 	pkg-config pkg-config
@@ -21,7 +20,7 @@ BUILD="
 	/usr/include/stdio.h libc6-dev
 	/usr/include/linux/rtnetlink.h linux-libc-dev
 "
-DEMO="$BUILD
+DEMO="$COMPILE
 	patch patch
 	wg wireguard-tools
 	wg-quick wireguard-tools
@@ -35,12 +34,12 @@ DEMO="$BUILD
 	mount mount
 	perl perl-base
 "
-PACKAGES="
+PACKAGING="
 	dh debhelper
 	dpkg-buildpackage dpkg-dev
 	rpmbuild rpm
 "
-CHECK="$DEMO $PACKAGES
+CHECK="$DEMO $PACKAGING
 	wireguard-go wireguard-go
 	bats bats
 	prove perl
@@ -70,6 +69,9 @@ CROSS="
 	/usr/arm-linux-gnueabihf/include/stdio.h libc6-dev-armhf-cross
 	s390x-linux-gnu-gcc gcc-s390x-linux-gnu
 	/usr/s390x-linux-gnu/include/stdio.h libc6-dev-s390x-cross
+"
+LONG="$CHECK
+	debootstrap debootstrap
 "
 
 # Also true where the module could be loaded by the first `ip link add'.
@@ -103,10 +105,11 @@ case "$#$*" in
 	WANTED=$DEMO
 	kernel_has_wireguard || WANTED+=$'\twireguard-go wireguard-go\n'
 	;;
-1packages) WANTED=$BUILD$PACKAGES ;;
+1packages) WANTED=$COMPILE$PACKAGING ;;
 1check) WANTED=$CHECK ;;
 1cross) WANTED=$CROSS ;;
-*) die "usage: ${0##*/} demo | packages | check | cross" ;;
+1long) WANTED=$LONG ;;
+*) die "usage: ${0##*/} demo | packages | check | cross | long" ;;
 esac
 
 # Where system programs are is not in every user's PATH.

@@ -8,29 +8,29 @@ load root
 
 setup_file() {
 	unset "${!MAKE@}" MFLAGS # of the make that runs this
-	local version name
+	local version
 	cd "$BATS_TEST_DIRNAME/../.." || return
 	version=$(make -s print-VERSION)
-	for name in older newer; do
-		tests/packaging/build.sh deb "$BATS_FILE_TMPDIR/$name" "$version"
-		mv "$BATS_FILE_TMPDIR/$name"/wg-dynamic_*.deb "$BATS_FILE_TMPDIR/$name.deb"
-		version+=+1
-	done
+	tests/packaging/build.sh deb "$BATS_FILE_TMPDIR/built" "$version"
+	cd "$BATS_FILE_TMPDIR" || return
+	mv built/wg-dynamic_*.deb older.deb
+	newer older.deb newer.deb "$version+1"
 	root_new "$BATS_FILE_TMPDIR/first"
-	tools "$BATS_FILE_TMPDIR"
+	cp first/var/cache/apt/archives/wireguard-tools_*.deb tools.deb
+	newer tools.deb tools-fit.deb 1.0.20990101-1 -e '2i # newer'
+	newer tools.deb tools-unfit.deb 1.0.20990102-1 -e '2i # newer' -e 's/ADDRESSES/ADDRS/'
+	rm -rf first
 }
 
-# tools FOLDER: newer releases of wireguard-tools, with a wg-quick that the patch fits or not.
-tools() {
-	local version=1.0.20990101-1 kind
-	for kind in fit unfit; do
-		dpkg-deb -R "$ROOT"/var/cache/apt/archives/wireguard-tools_*.deb "$1/$kind"
-		sed -i "s/^Version: .*/Version: $version/" "$1/$kind/DEBIAN/control"
-		sed -i '2i # newer' "$1/$kind/usr/bin/wg-quick"
-		[[ $kind == fit ]] || sed -i 's/ADDRESSES/ADDRS/' "$1/$kind/usr/bin/wg-quick"
-		dpkg-deb --root-owner-group -b "$1/$kind" "$1/tools-$kind.deb"
-		version=1.0.20990102-1
-	done
+# newer DEB NEW-DEB VERSION [EDIT...]: repacks it, with what sed makes of its wg-quick.
+newer() {
+	local folder
+	folder=$(mktemp -d)
+	dpkg-deb -R "$1" "$folder/deb"
+	sed -i "s/^Version: .*/Version: $3/" "$folder/deb/DEBIAN/control"
+	(($# == 3)) || sed -i "${@:4}" "$folder/deb/usr/bin/wg-quick"
+	dpkg-deb --root-owner-group -b "$folder/deb" "$2"
+	rm -rf "$folder"
 }
 
 setup() {
@@ -48,7 +48,8 @@ teardown() {
 apt() {
 	local status=0
 	echo "# apt-get ${*:2}" >>"$LOGS/$1.log"
-	in_root apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 "${@:2}" 2>&1 |
+	in_root apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 \
+		-o Dpkg::Options::=--force-unsafe-io "${@:2}" 2>&1 |
 		tee -a "$LOGS/$1.log" || status=${PIPESTATUS[0]}
 	return "$status"
 }
@@ -72,7 +73,7 @@ in_front() {
 	[[ $(compgen -G "$bin/*.wg-dynamic-new") == "" ]]
 	cp "$bin/wg-quick.wireguard-tools" "$BATS_TEST_TMPDIR/wg-quick"
 	if [[ $1 == auto ]]; then
-		patch -s "$BATS_TEST_TMPDIR/wg-quick" "$TREE"/wg-quick-patches/*.patch
+		patch -s "$BATS_TEST_TMPDIR/wg-quick" "$ROOT"/usr/share/wg-dynamic/*.patch
 		grep -q 'wg dynamic client' "$bin/wg-quick"
 	fi
 	cmp "$bin/wg-quick" "$BATS_TEST_TMPDIR/wg-quick"
@@ -149,7 +150,7 @@ without_trace() {
 	in_front plain
 	apt upgrade install --allow-downgrades /tmp/tools-fit.deb
 	in_front auto
-	apt upgrade install --allow-downgrades "$(in_root find /var/cache/apt -name 'wireguard-tools_*')"
+	apt upgrade install --allow-downgrades /tmp/tools.deb
 	apt upgrade purge wg-dynamic
 	without_trace
 }

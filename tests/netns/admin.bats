@@ -173,6 +173,7 @@ ask_much() { # HOST
 	spawn "$1" asks /usr/bin/python3 "$NETNS/raw.py" client "$requests"
 }
 
+# bats test_tags=vm
 @test "a peer that is removed while it asks is not brought back, nor when its lease ends" {
 	local host monitor
 	star "fe80::/128" c1 c2 c3
@@ -234,6 +235,7 @@ syncconf() { # as `systemctl reload wg-quick@wg0' does
 	on srv bash -c 'wg syncconf wg0 <(wg-quick strip wg0)'
 }
 
+# bats test_tags=vm
 @test "wg syncconf takes leased AllowedIPs out: back when that client asks, and within 30 s" {
 	local four six
 	star "fe80::/128" c1 c2

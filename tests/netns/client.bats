@@ -47,6 +47,7 @@ up_and_down() { # ALLOWEDIPS
 	logged c1 "released $four, $six"
 }
 
+# bats test_tags=vm
 @test "up and down with AllowedIPs = 0.0.0.0/0, ::/0" {
 	up_and_down "0.0.0.0/0, ::/0"
 }
@@ -80,6 +81,7 @@ up_and_down() { # ALLOWEDIPS
 	pids c1 client engine
 }
 
+# bats test_tags=vm
 @test "two clients with 0.0.0.0/0 ping each other through the server by their leased addresses" {
 	star "0.0.0.0/0, ::/0" c1 c2
 	up_server
@@ -114,6 +116,7 @@ up_and_down() { # ALLOWEDIPS
 	[ -z "$(on c2 find /run/wg-dynamic -type s)" ]
 }
 
+# bats test_tags=vm
 @test "link down and up: link-local, route to fe80:: and addresses are back, renewed at once" {
 	local host
 	local -A four six
@@ -143,6 +146,7 @@ up_and_down() { # ALLOWEDIPS
 	done
 }
 
+# bats test_tags=vm
 @test "client killed: the kernel ends the addresses, the server the lease; a new one gets the same" {
 	local four six
 	two_hosts

@@ -346,6 +346,7 @@ open_files() { # HOST PID: what it has open, one a line, without numbers.
 	on "$1" find "/proc/$2/fd" -type l -printf '%l\n' | sed 's/:\[[0-9]*\]$//' | sort -u
 }
 
+# bats test_tags=vm
 @test "the server's processes: engine and spawner confined, the monitor with CAP_NET_ADMIN alone" {
 	exec {secret}</etc/shadow
 	on srv wg-dynamic server wg0 pool 192.0.2.0/24
@@ -362,6 +363,7 @@ open_files() { # HOST PID: what it has open, one a line, without numbers.
 	exec {secret}<&-
 }
 
+# bats test_tags=vm
 @test "the client's processes: engine and spawner confined, the monitor with two capabilities" {
 	server @read "$GOOD" @close
 	exec {secret}</etc/shadow

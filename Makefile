@@ -186,9 +186,15 @@ check: deps-check
 	@$(MAKE) --no-print-directory WERROR=-Werror all units
 	@tests/run.sh $(BUILD)
 
-check-long: check
+check-vm: deps-check
+	@$(MAKE) --no-print-directory WERROR=-Werror all
+	@tests/run.sh $(BUILD) vm
+
+check-long: deps-check deps-cross
 	@tests/install-deps.sh long
-	@prove --timer --comments --exec 'bats --tap' tests/packaging/debian.bats
+	@$(MAKE) --no-print-directory WERROR=-Werror all units
+	@tests/run.sh $(BUILD) long
+	@tests/cross.sh $(BUILD)/cross
 
 check-installed: deps-check
 	@tests/run.sh installed
@@ -216,7 +222,9 @@ help:
 	@echo 'make ungraft           takes that out again'
 	@echo 'make demo              two hosts, a lease, before your eyes (root; installs what it needs)'
 	@echo 'make check             all tests (root; installs what it needs)'
-	@echo 'make check-long        these, and those that take minutes: packages in a clean Debian'
+	@echo 'make check-vm          of these, what runs on the kernels of virtual machines'
+	@echo 'make check-long        all tests, all that can be on those kernels, the Debian package in'
+	@echo '                       a clean Debian, and make check-cross'
 	@echo 'make check-installed   the same, on the wg, wg-quick and wg-dynamic of PATH'
 	@echo 'make check-cross       builds for arm64, armhf and s390x, and with clang; unit tests there'
 	@echo 'make deb               build/deb/, packages for Debian (installs what it needs)'
@@ -230,6 +238,6 @@ help:
 force:
 .DEFAULT_GOAL := all
 .PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check deps-cross demo \
-	check check-long check-installed check-cross deb rpm help force
+	check check-vm check-long check-installed check-cross deb rpm help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)

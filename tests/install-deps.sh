@@ -73,6 +73,20 @@ CROSS="
 LONG="$CHECK
 	debootstrap debootstrap
 "
+# For virtual machines with Debian's kernels, which there are for Debian alone.
+VM="
+	qemu-system-x86_64 qemu-system-x86
+	cpio cpio
+	depmod kmod
+	lz4 lz4
+	xz xz-utils
+	zstd zstd
+	logger bsdutils
+	ps procps
+	/usr/bin/python3 python3-minimal
+	/etc/protocols netbase
+	/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+"
 
 # Also true where the module could be loaded by the first `ip link add'.
 kernel_has_wireguard() {
@@ -100,15 +114,16 @@ look() {
 	done <<<"$WANTED"
 }
 
+"$(dirname "$0")/vm/run.sh" possible || VM=
 case "$#$*" in
 1demo)
 	WANTED=$DEMO
 	kernel_has_wireguard || WANTED+=$'\twireguard-go wireguard-go\n'
 	;;
 1packages) WANTED=$COMPILE$PACKAGING ;;
-1check) WANTED=$CHECK ;;
+1check) WANTED=$CHECK$VM ;;
 1cross) WANTED=$CROSS ;;
-1long) WANTED=$LONG ;;
+1long) WANTED=$LONG$VM ;;
 *) die "usage: ${0##*/} demo | packages | check | cross | long" ;;
 esac
 

@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Runs the tests by one prove, whose closing line is the last: all, with the unit tests that have
-# been built in BUILD, or those that make sense for an installed wg, wg-quick and wg-dynamic.
+# been built in BUILD, of which some are also run on the kernels of virtual machines; `long': on
+# those all that can be; `vm': what is run there by default; or, `installed', those that make sense
+# for an installed wg, wg-quick and wg-dynamic.
 
-usage="usage: ${0##*/} BUILD | installed"
+usage="usage: ${0##*/} BUILD [long | vm] | installed"
 root=$(readlink -f "$(dirname "$0")/..")
 
 die() {
@@ -14,9 +16,15 @@ die() {
 # What prove calls for each file; unit tests leave their files in a folder of their own. One that
 # hangs has failed.
 if [[ $# == 2 && $1 == one ]]; then
+	# Virtual machines have a time limit of their own, and must not take the processors from the rest.
 	case $2 in
+	vm:*)
+		IFS=: read -ra vm <<<"${2#vm:}"
+		exec nice -n 19 tests/vm/run.sh "${vm[@]}"
+		;;
+	systemd:*) exec nice -n 19 timeout -k 10 900 tests/vm/systemd.sh "${2#*:}" ;;
+	tests/packaging/*) exec timeout -k 10 1800 bats --tap "$2" ;;
 	*.bats) exec timeout -k 10 400 bats --tap "$2" ;;
-	*.sh) exec timeout -k 10 660 "$2" ;;
 	esac
 	world=$(mktemp -d "$WORLDS/unit.XXXXXX") && cd "$world" &&
 		CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 5 120 "$root/$2"
@@ -35,7 +43,7 @@ unpatched() {
 
 # The namespace tests mostly wait, so more of them run than there are processors; the longest files
 # begin first.
-(($# == 1)) || die "$usage"
+[[ $# == 1 || ($# == 2 && $1 != installed && $2 == @(long|vm)) ]] || die "$usage"
 cd "$root" || exit 1
 ((UID == 0)) || die "test hosts are namespaces: run this as root"
 WORLDS=$(mktemp -d "${TMPDIR:-/tmp}/wg-tests.XXXXXX") || exit 1
@@ -53,7 +61,12 @@ if [[ $1 == installed ]]; then
 	files=("${netns[@]}" tests/wg-quick/*.bats)
 else
 	[[ $1 -ef build ]] || die "$1: the namespace tests take programs from build/ only; $usage"
-	files=(tests/vm/systemd.sh "${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
+	files=(vm:bookworm{,-backports} systemd:bookworm)
+	[[ ${2-} != long ]] || files=(vm:bookworm{,-backports}:all systemd:bookworm{,-backports}
+		tests/packaging/debian.bats)
+fi
+if [[ $1 != installed && ${2-} != vm ]]; then
+	files+=("${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
 	for name in tests/unit/test_*.c; do
 		name=${name##*/}
 		for file in build/unit/{asan,plain}/"${name%.c}"; do

@@ -179,6 +179,7 @@ make_base() { # FILE
 	ln -s /run "$root/var/run"
 	printf '%s\n' root:x:0:0::/root:/bin/bash nobody:x:65534:65534::/:/bin/false >"$root/etc/passwd"
 	printf '%s\n' root:x:0: nogroup:x:65534: >"$root/etc/group"
+	(umask 077 && echo 'root:*:::::::' >"$root/etc/shadow")
 	printf '%s\n' '127.0.0.1 localhost' '::1 localhost' >"$root/etc/hosts"
 	add_modules "$root"
 	cat >"$root/init" <<-'EOI'
@@ -258,9 +259,11 @@ exec <"$BASE" # the next run may find it out of date, and remove it
 exec {lock}>&-
 { cat && make_extra "$@"; } >"$WORK/initrd"
 
-# A machine of the fewest parts: two serial lines, of which the second has the status.
+# A machine of the fewest parts: two serial lines, of which the second has the status. Without cx16,
+# since qemu 7.2 takes the flags of before cmpxchg16b, which the kernel's allocator uses, from where
+# they may no longer be. Without random addresses, since code is translated anew for each.
 timeout -k 5 "$TIMEOUT" qemu-system-x86_64 -M microvm,pit=on,pic=on,rtc=on,isa-serial=off,acpi=off \
-	-accel tcg -icount shift=0,sleep=off -cpu qemu64,+rdrand -m "$MEMORY" \
+	-accel tcg -icount shift=0,sleep=off -cpu qemu64,+rdrand,-cx16 -m "$MEMORY" \
 	-nodefaults -no-user-config -display none -no-reboot \
 	-chardev stdio,id=console,signal=off -device isa-serial,chardev=console,iobase=0x3f8,irq=4 \
 	-chardev "file,id=status,path=$WORK/status" -device isa-serial,chardev=status,iobase=0x2f8,irq=3 \

@@ -78,6 +78,7 @@ $(BUILD)/systemd/%: src/systemd/% $(BUILD)/flags
 # The installed script with our patch; one that it does not fit is left alone.
 patches := $(sort $(wildcard wg-quick-patches/*-wg-quick-*.patch))
 $(BUILD)/wg-quick: $(patches) $(WG_QUICK)
+	@mkdir -p $(@D)
 	$(call say,PATCH,$@)cp $(WG_QUICK) $@.tmp
 	$(Q)for p in $(patches); do \
 		patch --quiet --fuzz=0 --no-backup-if-mismatch $@.tmp $$p || { rm -f $@.tmp*; exit 1; }; \

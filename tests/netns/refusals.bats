@@ -164,10 +164,10 @@ AS_NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 @test "server: a second one" {
 	on srv wg dynamic server wg0 pool 192.0.2.0/24
 	local first
-	first=$(pids srv server | sort)
+	first=$(pids srv server monitor && pids srv server engine)
 	server "wg0: a server runs on this interface already: \`wg dynamic stop wg0' ends it" \
 		wg0 pool 192.0.2.0/24
-	[ "$(pids srv server | sort)" = "$first" ]
+	[ "$(pids srv server monitor && pids srv server engine)" = "$first" ]
 	raw c1 client 'request_ip=1\n\n' | grep -q '^errno=0$'
 	# Neither by its socket: the lock on the journal holds.
 	on srv rm /run/wg-dynamic/wg0.server.sock
@@ -310,14 +310,14 @@ journal_file() { # a journal of two leases, as a server leaves it.
 @test "client: no server: after the wait it warns, and goes on in the background" {
 	elapsed run on c1 wg dynamic client wg0 wait 0
 	[ "$status" -eq 0 ]
-	((MS < 800))
+	((MS < 5000))
 	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background"* ]]
 	[ "$(pids c1 client | wc -l)" -eq 3 ]
 	on c1 wg dynamic stop wg0
 
 	elapsed run on c1 wg dynamic client wg0 wait 1
 	[ "$status" -eq 0 ]
-	((MS >= 900 && MS < 2500))
+	((MS >= 900 && MS < 6000))
 	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background: cannot connect to the server: Connection refused: does \`wg dynamic server' run there? Is TCP port 970 filtered?" ]]
 	[ "$(pids c1 client | wc -l)" -eq 3 ]
 	# And it does go on.

@@ -241,7 +241,7 @@ kept() { # HOST
 		crowd "${clients[@]}"
 	done
 	# It was a crowd indeed.
-	(($(logs srv | grep -c "leased 192") > 20))
+	(($(logs srv | grep -c "leased 192") > 10))
 	logged srv "refused: no address"
 	logged srv "damaged" 0
 }

@@ -64,13 +64,24 @@ both_work() {
 	in_root sh -c 'wg --version && wg-quick --help' >/dev/null 2>&1
 }
 
+# offered WORD...: what bash offers for the last.
+offered() {
+	# shellcheck disable=SC2016 # for the bash inside
+	in_root bash -c '
+		. "/usr/share/bash-completion/completions/$1"
+		function=$(complete -p "$1" | sed "s/.* -F \([^ ]*\) .*/\1/")
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		"$function" && echo "${COMPREPLY[*]}"' bash "$@"
+}
+
 # in_front auto|plain: ours stand in front of those of wireguard-tools, all whole.
 in_front() {
 	local bin=$ROOT/usr/bin
 	both_work
 	in_root wg dynamic help >/dev/null
 	dpkg --verify wireguard-tools wg-dynamic
-	[[ $(compgen -G "$bin/*.wg-dynamic-new") == "" ]]
+	[[ $(find "$ROOT/usr" -name '*.wg-dynamic-new') == "" ]]
+	[[ $(offered wg dyn) == dynamic && $(offered wg genk) == genkey ]]
 	cp "$bin/wg-quick.wireguard-tools" "$BATS_TEST_TMPDIR/wg-quick"
 	if [[ $1 == auto ]]; then
 		patch -s "$BATS_TEST_TMPDIR/wg-quick" "$ROOT"/usr/share/wg-dynamic/*.patch

@@ -81,7 +81,6 @@ up_and_down() { # ALLOWEDIPS
 	pids c1 client engine
 }
 
-# bats test_tags=vm
 @test "two clients with 0.0.0.0/0 ping each other through the server by their leased addresses" {
 	star "0.0.0.0/0, ::/0" c1 c2
 	up_server
@@ -116,7 +115,6 @@ up_and_down() { # ALLOWEDIPS
 	[ -z "$(on c2 find /run/wg-dynamic -type s)" ]
 }
 
-# bats test_tags=vm
 @test "link down and up: link-local, route to fe80:: and addresses are back, renewed at once" {
 	local host
 	local -A four six

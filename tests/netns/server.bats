@@ -288,7 +288,6 @@ kept() { # HOST
 	logged srv "ended:" 0
 }
 
-# bats test_tags=vm
 @test "wg-quick down and up under held leases: the same again; what the configuration has is reserved" {
 	local host
 	local -A four six

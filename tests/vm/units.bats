@@ -206,7 +206,7 @@ leased() { # CMD...: whether this interface of the other side has just these add
 		>"/etc/systemd/system/$SERVER.service.d/options.conf"
 	systemctl daemon-reload
 	systemctl restart "$SERVER"
-	[[ $(wg-dynamic show wg0 dump) == $'wg0\tserver\t60\t'*$'\nwg0\tpool\t192.0.2.0/25\t'* ]]
+	[[ $(wg-dynamic show wg0 dump) == $'wg0\tserver\t60\n'*$'\nwg0\tpool\t192.0.2.0/25\t'* ]]
 	sed -i s/lease-time/lease/ "/etc/systemd/system/$SERVER.service.d/options.conf"
 	systemctl daemon-reload
 	run systemctl restart "$SERVER"

@@ -61,7 +61,7 @@ done
 [[ $(uname -m) == x86_64 ]] || die "the kernels are for x86_64, and this is a $(uname -m)"
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/vm.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
-mkdir -p "$CACHE"
+mkdir -p "$CACHE" || die "cannot make a folder for the kernels: $CACHE"
 
 # ---- the kernel
 

@@ -278,8 +278,8 @@ uptime_ms() {
 	other=$(asks c2)
 	stop
 	now=$(uptime_ms)
-	journal_sed "\\,^lease ${PUB[c1]//+/\\+},s/[0-9]+ [0-9]+$/$((now - 100000)) 104000/
-		\\,^lease ${PUB[c2]//+/\\+},s/[0-9]+ [0-9]+$/$((now - 100000)) 99000/"
+	journal_sed "\\,^lease ${PUB[c1]//+/\\+},s/[0-9]+ [0-9]+$/$((now - 10000)) 14000/
+		\\,^lease ${PUB[c2]//+/\\+},s/[0-9]+ [0-9]+$/$((now - 10000)) 9000/"
 	start
 	at=$(left c1)
 	((at >= 2 && at <= 4))

@@ -134,11 +134,140 @@ refused() {
 
 @test "a file that was changed where the patch was cannot be unpatched, and is left alone" {
 	graft
-	sed -i '/include dynamic/d' "$TREE/src/Makefile"
+	sed -i 's/^include dynamic.*/& # mine/' "$TREE/src/Makefile"
 	snapshot before
 	run -1 ungraft
 	[[ $output == *"ungraft: 0002-wg-dynamic-subcommand.patch: Hunk #1 does not fit src/Makefile"* ]]
 	unchanged before
+}
+
+@test "no room: the tree is left alone, and has room again" {
+	local full=$BATS_TEST_TMPDIR/full
+	mkdir "$full"
+	# shellcheck disable=SC2016 # for the bash inside
+	unshare -m bash -c 'mount -t tmpfs -o size=400k tmpfs "$1" && cp -a "$2" "$1/tree" &&
+		! "$3" graft "$1/tree" 2>"$4/said" && cp -a "$1/tree" "$4/after"' - \
+		"$full" "$TREE" "$ROOT/wg-quick-patches/graft.sh" "$BATS_TEST_TMPDIR"
+	grep -q "^graft: cannot write .*; $full/tree is as it was$" "$BATS_TEST_TMPDIR/said"
+	TREE=$BATS_TEST_TMPDIR/after unchanged before
+}
+
+@test "killed before all of the tree was patched: the next run goes on, or takes it out" {
+	cp -a "$TREE" "$BATS_TEST_TMPDIR/plain"
+	graft
+	snapshot grafted
+	cp "$BATS_TEST_TMPDIR/plain/src/wg.c" "$BATS_TEST_TMPDIR/plain/src/ipc-linux.h" "$TREE/src/"
+	mkdir "$TREE/src/dynamic.new"
+	graft
+	rmdir "$TREE/src/dynamic.new"
+	unchanged grafted
+	cp "$BATS_TEST_TMPDIR/plain/src/wg.c" "$TREE/src/"
+	ungraft
+	unchanged before
+}
+
+@test "a patch that is missing in src/dynamic is not taken for one that was not applied" {
+	graft
+	rm "$TREE"/src/dynamic/wg-quick-patches/0003-*.patch
+	snapshot before
+	run -1 ungraft
+	[[ $output == "ungraft: missing in $TREE/src/dynamic: "*/0003-*.patch"; put it back first" ]]
+	unchanged before
+}
+
+@test "a tree without one of the files is left alone" {
+	rm "$TREE/src/man/wg.8"
+	refused "graft: $TREE is as it was: it has no src/man/wg.8"
+}
+
+@test "follows links, and takes a relative name" {
+	mv "$TREE/src/wg.c" "$TREE/elsewhere.c"
+	ln -s ../elsewhere.c "$TREE/src/wg.c"
+	snapshot before
+	cd "$TREE/.."
+	"$ROOT/wg-quick-patches/graft.sh" graft tree
+	[[ -L $TREE/src/wg.c ]]
+	grep -q dynamic_main "$TREE/elsewhere.c"
+	"$ROOT/wg-quick-patches/graft.sh" ungraft tree
+	unchanged before
+}
+
+# A Makefile with the targets and variables of wireguard-tools' own; its wg is no program.
+fixture() {
+	cat >"$TREE/src/Makefile" <<-'EOF'
+		PLATFORM ?= linux
+		PKG_CONFIG ?= pkg-config
+		BINDIR := /usr/bin
+		MANDIR := /usr/share/man
+		BASHCOMPDIR := /usr/share/bash-completion/completions
+		SYSTEMDUNITDIR := /usr/lib/systemd/system
+		include dynamic/dynamic.mk
+		wg: wg.o
+		flags: ; @echo $(CFLAGS) $(LDLIBS)
+		install:
+		clean:
+	EOF
+}
+
+@test "what the tree's make install and clean get" {
+	local dest=$BATS_TEST_TMPDIR/dest args
+	graft
+	fixture
+	args=(-s -C "$TREE/src" -o wg DESTDIR="$dest" WITH_BASHCOMPLETION=yes WITH_SYSTEMDUNITS=yes)
+	make "${args[@]}" install
+	(cd "$dest" && find . ! -type d | sort) >"$BATS_TEST_TMPDIR/list"
+	diff "$BATS_TEST_TMPDIR/list" - <<-'EOF'
+		./usr/bin/wg-dynamic
+		./usr/bin/wg-dynamic-client
+		./usr/bin/wg-dynamic-server
+		./usr/lib/systemd/system/wg-dynamic-client@.service
+		./usr/lib/systemd/system/wg-dynamic-server@.service
+		./usr/share/bash-completion/completions/wg-dynamic
+		./usr/share/bash-completion/completions/wg-dynamic-client
+		./usr/share/bash-completion/completions/wg-dynamic-server
+		./usr/share/man/man7/wg-dynamic.7
+		./usr/share/man/man8/wg-dynamic-client.8
+		./usr/share/man/man8/wg-dynamic-server.8
+		./usr/share/man/man8/wg-dynamic.8
+	EOF
+	[[ $(readlink "$dest/usr/bin/wg-dynamic-client") == wg ]]
+	grep -q '^ExecStart=/usr/bin/wg-dynamic-server ' "$dest"/usr/lib/systemd/system/*server@.service
+	touch "$TREE"/src/dynamic/server.{o,d}
+	make -s -C "$TREE/src" clean
+	[[ -z $(find "$TREE/src/dynamic" -name '*.[od]') ]]
+}
+
+@test "WITH_DYNAMIC: where libmnl is found, or as it says" {
+	graft
+	fixture
+	[[ $(make -s -C "$TREE/src" flags) == *-DWITH_DYNAMIC*-lmnl* ]]
+	make -n -C "$TREE/src" wg | grep -q 'dynamic/server\.c'
+	for args in PKG_CONFIG=false PLATFORM=freebsd WITH_DYNAMIC=no; do
+		[[ $(make -s -C "$TREE/src" flags "$args") != *[A-Za-z]* ]]
+		run -1 grep -q dynamic <(make -n -C "$TREE/src" wg install "$args")
+	done
+	[[ $(make -s -C "$TREE/src" flags WITH_DYNAMIC=yes PKG_CONFIG=false) == *-DWITH_DYNAMIC* ]]
+}
+
+@test "the tree's completion of wg knows dynamic where ours is installed" {
+	real_tree
+	graft
+	mkdir "$BATS_TEST_TMPDIR/completions"
+	cp "$TREE/src/completion/wg.bash-completion" "$BATS_TEST_TMPDIR/completions/wg"
+	completes "" "d" ""
+	cp "$TREE/src/dynamic/completion/wg-dynamic.bash-completion" \
+		"$BATS_TEST_TMPDIR/completions/wg-dynamic"
+	completes "dynamic" "d"
+	completes "client" dynamic c
+	completes "foreground" dynamic server wg0 f
+}
+
+completes() { # ANSWER WORD...: what bash would offer for the last of the words after wg
+	local answer
+	answer=$(bash --norc -c '. "$1"; COMP_WORDS=(wg "${@:2}") COMP_CWORD=$(($# - 1))
+		compopt() { :; }; _wg_completion wg; echo "${COMPREPLY[*]}"' - \
+		"$BATS_TEST_TMPDIR/completions/wg" "${@:2}" 2>/dev/null)
+	[[ $answer == "$1" ]] || { echo "${*:2}: $answer"; return 1; }
 }
 
 @test "changes that someone made in src/dynamic are not lost" {

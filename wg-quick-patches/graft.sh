@@ -28,24 +28,22 @@ touched() {
 	sed -n 's|^+++ b/||p' "$@" | sort -u
 }
 
-# Applies PATCH to the stage, exactly; with -R, takes it out.
-apply() {
-	local said
-	said=$(LC_ALL=C patch -d "$work/tree" -p1 --force --fuzz=0 --no-backup-if-mismatch -r - \
-		"${@:2}" <"$1" 2>&1) && return
-	printf '%s\n' "$said" | sed -n "/^patching/h; /FAILED/{s/\.\$//; G; s/^\(Hunk #[0-9]*\) \
-FAILED at \([0-9]*\).*file \(.*\)/$action: ${1##*\/}: \1 does not fit \3 at line \2/p}" >&2
-	die "$tree is as it was: it has no place for ${1##*/}"
+# Tries on the stage what PATCH has for FILE, exactly as it is; fails without a trace.
+try() {
+	awk -v "file=$2" '/^--- /{ here = $2 == "a/" file } here' "$1" |
+		LC_ALL=C patch --force --fuzz=0 --no-backup-if-mismatch -r - -o "$work/result" "${@:3}" \
+			"$work/tree/$2" >"$work/said" 2>&1 &&
+		cat "$work/result" >"$work/tree/$2"
 }
 
-# Writes those files of the stage that differ; each is whole at every moment.
-store() {
-	local file
-	for file; do
-		cmp -s "$work/tree/$file" "$tree/$file" ||
-			{ cp -p "$work/tree/$file" "$tree/$file.new" &&
-				mv "$tree/$file.new" "$tree/$file"; } || die "cannot write $tree/$file"
-	done
+beside() { # NAME PLACE: writes what the stage has of that name.
+	mkdir -p "${2%/*}" && rm -rf "$2" && cp -rp "$work/tree/$1" "$2"
+}
+
+misfit() { # PATCH FILE
+	sed -n "s|^\(Hunk #[0-9]*\) FAILED at \([0-9]*\).*|$action: ${1##*/}: \1 does not fit $2 \
+at line \2|p" "$work/said" >&2
+	die "$tree is as it was: it has no place for ${1##*/}"
 }
 
 [[ $# == 2 && $action == @(graft|ungraft) ]] ||
@@ -57,13 +55,16 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/tree/src"
 
-# What an earlier run put there is known by its checksums. Changes that someone made are not lost.
-before=() after=() old=() new=()
+# What an earlier run put there is known by its checksums. Changes that someone made are not lost,
+# nor does a patch that has gone mean that the tree has not got it.
+before=() after=() old=() units=()
 if [[ -e $dynamic ]]; then
 	[[ -f $dynamic/sha256sums ]] || die "$dynamic was not put there by graft: move it away"
-	changed=$(cd "$dynamic" && LC_ALL=C sha256sum -c --quiet --ignore-missing sha256sums 2>&1 |
-		sed -n 's/: FAILED$//p' | paste -sd ' ')
+	sums=$(cd "$dynamic" && LC_ALL=C sha256sum -c --quiet sha256sums 2>/dev/null)
+	changed=$(sed -n 's/: FAILED$//p' <<<"$sums" | paste -sd ' ')
+	gone=$(sed -n 's/^\(wg-quick-patches.*\): FAILED open.*/\1/p' <<<"$sums" | paste -sd ' ')
 	[[ -z $changed ]] || die "changed in $dynamic: $changed; move what you changed away first"
+	[[ -z $gone ]] || die "missing in $dynamic: $gone; put it back first"
 	mapfile -t old < <(sed 's/^[^ ]*  //' "$dynamic/sha256sums")
 	mapfile -t before < <(printf '%s\n' "$dynamic"/wg-quick-patches/*.patch)
 elif [[ $action == ungraft ]]; then
@@ -75,26 +76,52 @@ fi
 mapfile -t files < <(touched "${before[@]}" "${after[@]}")
 for file in "${files[@]}"; do
 	[[ -f $tree/$file ]] || die "$tree is as it was: it has no $file"
-	mkdir -p "$work/tree/${file%/*}" && cp -p "$tree/$file" "$work/tree/$file" || exit 1
+	mkdir -p "$work/tree/${file%/*}" && cp -Lp "$tree/$file" "$work/tree/$file" || exit 1
 done
+# What goes in but does not come out is not there yet: an earlier run was killed.
 for ((i = ${#before[@]} - 1; i >= 0; --i)); do
-	apply "${before[i]}" -R
+	for file in $(touched "${before[i]}"); do
+		try "${before[i]}" "$file" -R && continue
+		mv "$work/said" "$work/reverse"
+		try "${before[i]}" "$file" && try "${before[i]}" "$file" -R && continue
+		mv "$work/reverse" "$work/said"
+		misfit "${before[i]}" "$file"
+	done
 done
 for patch in "${after[@]}"; do
-	apply "$patch"
+	for file in $(touched "$patch"); do
+		try "$patch" "$file" || misfit "$patch" "$file"
+	done
 done
 
-trap '' INT TERM HUP # from here on it is done to the end
 if [[ $action == graft ]]; then
 	while read -r source name; do
-		new+=("$name")
+		units+=("src/dynamic/$name")
 		install -D -m 0644 "$source" "$work/tree/src/dynamic/$name" || exit 1
 	done < <(ours)
-	(cd "$work/tree/src/dynamic" && sha256sum "${new[@]}" >sha256sums) || exit 1
-	mkdir -p "$dynamic"/{man,completion,systemd,wg-quick-patches} || exit 1
-	files+=("${new[@]/#/src/dynamic/}" src/dynamic/sha256sums)
+	(cd "$work/tree" && sha256sum "${units[@]}" | sed 's|  src/dynamic/|  |') >"$work/sums" &&
+		mv "$work/sums" "$work/tree/src/dynamic/sha256sums" || exit 1
+	units+=(src/dynamic/sha256sums)
+	[[ -e $dynamic ]] || units=(src/dynamic) # whole, so by one rename
 fi
-store "${files[@]}"
+
+# All is written beside what it replaces first. Ours comes before what needs it.
+trap '' INT TERM HUP
+places=()
+for unit in "${units[@]}" "${files[@]}"; do
+	cmp -s "$work/tree/$unit" "$tree/$unit" && continue
+	place=$(readlink -m "$tree/$unit")
+	places+=("$place")
+	beside "$unit" "$place.new" || {
+		rm -rf "${places[@]/%/.new}"
+		[[ ! -e $dynamic ]] || find "$dynamic" -type d -empty -delete
+		die "cannot write $place; $tree is as it was"
+	}
+done
+for place in "${places[@]}"; do
+	mv -T "$place.new" "$place" || die "cannot write $place: run this again"
+done
+
 for name in "${old[@]}" ${before:+sha256sums}; do
 	[[ $action == graft && -f $work/tree/src/dynamic/$name ]] && continue
 	rm -f "$dynamic/$name" "$dynamic/${name%.c}".{o,d}

@@ -466,7 +466,7 @@ static bool privileged_start(void)
 				    strerror(-monitor.control));
 		return false;
 	}
-	spawner = spawner_start(CONTROL_DIR "/empty", client_engine);
+	spawner = spawner_start(CONTROL_DIR, client_engine);
 	if (spawner < 0)
 		goto failed;
 	monitor.supervisor = (struct supervisor){

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -98,25 +100,21 @@ int sandbox_keep(uint64_t capabilities, const char *dir)
 	return ret ? ret : capabilities_set(capabilities);
 }
 
-/* The directory is root's and nobody else can write to it: nothing can ever appear in it. */
-static int empty_dir_make(const char *path)
+/* A folder that is removed already: nothing can ever be made in it, by nobody. */
+static int enter_nowhere(const char *dir)
 {
-	struct stat st;
+	char path[PATH_MAX];
 
-	/* A supervisor gives it to its user, with the folder around it. */
-	if (!lstat(path, &st) && st.st_uid)
-		rmdir(path);
-	if (mkdir(path, 0555) < 0 && errno != EEXIST)
+	snprintf(path, sizeof(path), "%s/root.XXXXXX", dir);
+	if (!mkdtemp(path))
 		return -errno;
-	if (lstat(path, &st) < 0)
+	if (chdir(path) < 0 || rmdir(path) < 0 || chroot(".") < 0)
 		return -errno;
-	if (!S_ISDIR(st.st_mode) || st.st_uid || (st.st_mode & 0022))
-		return -ENOTDIR;
 	return 0;
 }
 
 /* Without a user, as the one that we are already. */
-static int confine(const char *empty_dir, const struct passwd *user)
+static int confine(const char *dir, const struct passwd *user)
 {
 	const struct rlimit none = { 0, 0 }, files = { SANDBOX_FILES, SANDBOX_FILES };
 	int ret;
@@ -131,8 +129,9 @@ static int confine(const char *empty_dir, const struct passwd *user)
 		return ret;
 	/* Where there are fewer, accepting pauses when they run out. */
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (chroot(empty_dir) < 0 || chdir("/") < 0)
-		return -errno;
+	ret = enter_nowhere(dir);
+	if (ret)
+		return ret;
 	if (user && (setgroups(0, NULL) < 0 ||
 		     setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
 		     setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0))
@@ -209,7 +208,7 @@ static int keep_alone(int fd, int null)
 	return STDERR_FILENO + 1;
 }
 
-int spawner_start(const char *empty_dir, int (*engine)(int fd))
+int spawner_start(const char *dir, int (*engine)(int fd))
 {
 	const bool root = !geteuid();
 	const struct passwd *user = root ? getpwnam(SANDBOX_USER) : NULL;
@@ -225,12 +224,6 @@ int spawner_start(const char *empty_dir, int (*engine)(int fd))
 		log_failure("neither " SANDBOX_USER " nor nobody is an ordinary user: make one");
 		return -ENOENT;
 	}
-	ret = empty_dir_make(empty_dir);
-	if (ret) {
-		log_failure("%s must be an empty directory that only root can write to: %s",
-			    empty_dir, strerror(-ret));
-		return ret;
-	}
 	if (!channel_pair(fds) || (pid = fork()) < 0) {
 		ret = -errno;
 		log_failure("cannot start a process: %s", strerror(-ret));
@@ -238,7 +231,7 @@ int spawner_start(const char *empty_dir, int (*engine)(int fd))
 	}
 	if (!pid) {
 		null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		ret = null < 0 ? -errno : confine(empty_dir, user);
+		ret = null < 0 ? -errno : confine(dir, user);
 		if (!ret)
 			spawner_run(keep_alone(fds[1], null), engine);
 		log_failure("cannot confine a process: %s", strerror(-ret));

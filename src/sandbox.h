@@ -26,15 +26,15 @@ void sandbox_close_inherited(void);
 bool sandbox_allowed(void);
 
 /*
- * Forks the spawner, confined: root directory empty_dir (made if it is missing, owned by root),
- * the user above (or nobody, after a line in the log; who isn't root stays who he is), no
- * capabilities, no_new_privs, not dumpable. Each engine is a call of engine(fd), fd being its end
- * of the channel, and its only descriptor beside /dev/null as 0 to 2; the process ends with what
- * it returns.
+ * Forks the spawner, confined: as its root directory one that was made in dir and is removed
+ * already, the user above (or nobody, after a line in the log; who isn't root stays who he is),
+ * no capabilities, no_new_privs, not dumpable. Each engine is a call of engine(fd), fd being its
+ * end of the channel, and its only descriptor beside /dev/null as 0 to 2; the process ends with
+ * what it returns.
  * Returns a descriptor (a SOCK_SEQPACKET socket) for spawner_spawn() and spawner_status(), or
  * -errno after a line in the log that says what failed.
  */
-int spawner_start(const char *empty_dir, int (*engine)(int fd));
+int spawner_start(const char *dir, int (*engine)(int fd));
 
 /*
  * Asks for a new engine, and hands it its end of the channel, which stays open here too. One runs

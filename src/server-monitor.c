@@ -502,7 +502,7 @@ int server_monitor(const struct server_setup *setup)
 	monitor.adopted = now_ms();
 	monitor.takes_end = &monitor.takes;
 
-	spawner = spawner_start(CONTROL_DIR "/empty", server_engine);
+	spawner = spawner_start(CONTROL_DIR, server_engine);
 	if (spawner < 0)
 		return 1;
 	ret = guard_retired(&monitor.guard, setup->journal_fd);

@@ -167,7 +167,7 @@ succeeds server wg-quick down wg0
 show server pgrep -l wg-
 check "no process is left" silent
 succeeds server ls /var/run/wg-dynamic
-check "no socket is left, only the empty folder that engines live in" test "$OUTPUT" = empty
+check "no socket is left" silent
 succeeds server ls /var/lib/wg-dynamic
 check "the journal stays: the client will get the same addresses again" test "$OUTPUT" = wg0.leases
 

@@ -134,7 +134,7 @@ uptime_ms() {
 			wait_for 3 not pids srv server
 		fi
 		[ "$(on srv sha256sum "$JOURNAL")" = "$sum" ]
-		[ "$(on srv ls /run/wg-dynamic)" = empty ]
+		[ -z "$(on srv ls -A /run/wg-dynamic)" ]
 		has c1 "$ips"
 		start
 		dump=$(on srv wg-dynamic show wg0 dump)

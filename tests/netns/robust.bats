@@ -326,10 +326,11 @@ confined() { # HOST PID: no user that could do anything, no capabilities, nothin
 	for key in CapInh CapPrm CapEff CapBnd CapAmb; do
 		[[ $(status "$1" "$2" "$key") == "$none" ]] || fail_with "$key" || return 1
 	done
-	[[ -z $(on "$1" ls -A "/proc/$2/root/") ]] || return 1
-	[[ $(on "$1" stat -Lc '%U %a' "/proc/$2/root") == "root 555" ]] || return 1
-	[[ $(on "$1" readlink "/proc/$2/root") == */wg-dynamic/empty ]] || return 1
-	[[ $(on "$1" readlink "/proc/$2/cwd") == */wg-dynamic/empty ]]
+	for key in root cwd; do
+		[[ $(on "$1" readlink "/proc/$2/$key") == */wg-dynamic/root.*" (deleted)" ]] || return 1
+		[[ -z $(on "$1" ls -A "/proc/$2/$key/") ]] || return 1
+		not on "$1" mkdir "/proc/$2/$key/new" || return 1 # not even root
+	done
 }
 
 may_only() { # HOST PID CAPABILITIES

@@ -20,7 +20,6 @@ setup_file() {
 	configure /etc/wireguard/wg1.conf "$(</etc/wireguard/far)" "$(wg pubkey </etc/wireguard/key)" client
 	# As a daemon that root has started leaves them.
 	install -d /run/wg-dynamic
-	install -d -m 555 /run/wg-dynamic/empty
 	install -d -m 700 /var/lib/wg-dynamic
 }
 
@@ -115,9 +114,9 @@ leased() { # CMD...: whether this interface of the other side has just these add
 	[ "$(status "$pid" CapPrm)" = 0000000000001002 ]
 	for pid in "$(below "$pid")" "$(below "$(below "$pid")")"; do
 		[ "$(status "$pid" CapEff)$(status "$pid" CapPrm)" = 00000000000000000000000000000000 ]
-		[ "$(readlink "/proc/$pid/root")" = /run/wg-dynamic/empty ]
-		[ "$(stat -Lc %U "/proc/$pid/root")" = root ]
+		[[ $(readlink "/proc/$pid/root") == */wg-dynamic/root.*" (deleted)" ]]
 		[ -z "$(ls -A "/proc/$pid/root/")" ]
+		not mkdir "/proc/$pid/root/new" # not even root, nor its owner
 	done
 	[ "$(processes "$SERVER" | wc -l)" -eq 3 ]
 	for pid in $(processes "$SERVER"); do

@@ -475,7 +475,7 @@ static bool privileged_start(void)
 		.rules = client_monitor_rules,
 		.types = CLIENT_TYPES,
 	};
-	ret = sandbox_keep(keep, CONTROL_DIR);
+	ret = sandbox_keep(keep);
 	if (!ret && supervisor_open(&monitor.supervisor, spawner))
 		return true;
 	log_failure("cannot give up privileges: %s", strerror(ret ? -ret : errno));
@@ -562,9 +562,7 @@ int dynamic_client(int argc, const char *argv[])
 		}
 	}
 	log_open(argv[1]);
-	if (!sandbox_allowed())
-		return log_failure("must be run as root");
-	if (!daemon_start(foreground))
+	if (!sandbox_allowed() || !daemon_start(foreground))
 		return 1;
 	monitor.setup.interface = argv[1];
 	return run(wait);

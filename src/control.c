@@ -2,7 +2,6 @@
 /* The status socket, from its three sides. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "sandbox.h"
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -75,12 +75,10 @@ int control_listen(const char *interface, const char *role)
 
 	if (!address_make(&address, interface, role))
 		return -ENAMETOOLONG;
-	if (mkdir(CONTROL_DIR, 0755) < 0 && errno != EEXIST)
-		return -errno;
 	/* Two that start at once must not both take the other's socket for a leftover. */
-	dir = open(CONTROL_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = sandbox_dir(CONTROL_DIR, 0775);
 	if (dir < 0)
-		return -errno;
+		return dir;
 	flock(dir, LOCK_EX);
 	fd = connect_to(interface, role);
 	if (fd >= 0) {

@@ -53,12 +53,45 @@ void sandbox_close_inherited(void)
 	close_from(STDERR_FILENO + 1);
 }
 
-bool sandbox_allowed(void)
+int sandbox_dir(const char *path, mode_t mode)
+{
+	const struct passwd *user = geteuid() ? NULL : getpwnam(SANDBOX_USER);
+	struct stat st;
+	uid_t owner;
+	int fd;
+
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (geteuid() || fstat(fd, &st) < 0)
+		return fd;
+	owner = user ? user->pw_uid : st.st_uid;
+	if ((st.st_uid != owner || st.st_gid || (st.st_mode & 07777) != mode) &&
+	    (fchmod(fd, mode) < 0 || fchown(fd, owner, 0) < 0))
+		log_line(LOG_WARNING, "cannot give %s to " SANDBOX_USER " and the group root: %s",
+			 path, strerror(errno));
+	return fd;
+}
+
+static uint64_t capabilities_get(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
-	return !syscall(SYS_capget, &head, data) && data[0].effective >> CAP_NET_ADMIN & 1;
+	if (syscall(SYS_capget, &head, data) < 0)
+		return 0;
+	return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+bool sandbox_allowed(void)
+{
+	if (capabilities_get() >> CAP_NET_ADMIN & 1)
+		return true;
+	log_failure("CAP_NET_ADMIN is missing: run it as root, or give that capability to the "
+		    "container or unit");
+	return false;
 }
 
 /*
@@ -89,15 +122,14 @@ static int capabilities_set(uint64_t keep)
 	return 0;
 }
 
-int sandbox_keep(uint64_t capabilities, const char *dir)
+int sandbox_keep(uint64_t capabilities)
 {
-	struct stat st;
 	int ret;
 
-	if (!stat(dir, &st) && st.st_uid && prctl(PR_CAPBSET_READ, CAP_DAC_OVERRIDE, 0, 0, 0) > 0)
+	if (geteuid())
 		capabilities |= 1ULL << CAP_DAC_OVERRIDE;
 	ret = bounding_set(capabilities);
-	return ret ? ret : capabilities_set(capabilities);
+	return ret ? ret : capabilities_set(capabilities & capabilities_get());
 }
 
 /* A folder that is removed already: nothing can ever be made in it, by nobody. */

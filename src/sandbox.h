@@ -22,7 +22,16 @@ enum { SANDBOX_FILES = 1200 /* descriptors that an engine may have open */ };
 /* Closes all descriptors but standard input, output and error: those of whoever started us. */
 void sandbox_close_inherited(void);
 
-/* Whether we may be a monitor: root, or a user whom a supervisor gave CAP_NET_ADMIN. */
+/*
+ * Makes the directory, if it is missing, and opens it: for what daemons leave or share. Root gives
+ * it to the user above and the group root, with this mode (0770 or 0775): so both, who take turns,
+ * can write there without a capability; and a supervisor that starts a daemon as that user finds
+ * nothing to change, which it would do to all files below, of a daemon that runs, too.
+ * Returns the descriptor or -errno. That it can't be given away is a warning in the log.
+ */
+int sandbox_dir(const char *path, mode_t mode);
+
+/* Whether we may be a monitor, which takes CAP_NET_ADMIN. False after a line in the log. */
 bool sandbox_allowed(void);
 
 /*
@@ -53,11 +62,11 @@ bool spawner_status(int spawner, int *wait_status, bool *gone);
 void spawner_close(int spawner);
 
 /*
- * Keeps just these capabilities (a mask of 1 << CAP_...), for good: bounding set too; and sets
- * no_new_privs. CAP_DAC_OVERRIDE is kept as well, if there, where dir is not root's: root and
- * a user run by a supervisor take turns then, and find files of each other.
+ * Keeps, of the capabilities that there are, just these (a mask of 1 << CAP_...), for good:
+ * bounding set too; and sets no_new_privs. Who isn't root keeps CAP_DAC_OVERRIDE as well, for
+ * files and sockets that are root's.
  * Returns 0 or -errno.
  */
-int sandbox_keep(uint64_t capabilities, const char *dir);
+int sandbox_keep(uint64_t capabilities);
 
 #endif

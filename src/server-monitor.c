@@ -510,7 +510,7 @@ int server_monitor(const struct server_setup *setup)
 		return log_failure("out of memory");
 	if (!open_all(spawner))
 		return log_failure("cannot start: %s", strerror(errno));
-	ret = sandbox_keep(capabilities, CONTROL_DIR);
+	ret = sandbox_keep(capabilities);
 	if (ret)
 		return log_failure("cannot give up privileges: %s", strerror(-ret));
 	loop_run(&monitor.loop, turn, NULL);

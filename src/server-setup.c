@@ -230,13 +230,13 @@ static bool open_journal(struct server_setup *setup)
 {
 	const char *name = setup->start.interface;
 
-	if (mkdir(STATEDIR, 0700) < 0 && errno != EEXIST) {
-		log_failure("cannot make " STATEDIR ": %s", strerror(errno));
+	setup->fresh_fd = -1;
+	setup->state_fd = sandbox_dir(STATEDIR, 0770);
+	if (setup->state_fd < 0) {
+		log_failure("cannot make " STATEDIR ": %s", strerror(-setup->state_fd));
 		return false;
 	}
-	setup->fresh_fd = -1;
-	setup->state_fd = open(STATEDIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	setup->journal_fd = setup->state_fd < 0 ? -errno : open_locked(setup);
+	setup->journal_fd = open_locked(setup);
 	if (setup->journal_fd == -EWOULDBLOCK)
 		log_failure("another server has %s/%s.leases open: stop it first", STATEDIR, name);
 	else if (setup->journal_fd < 0)
@@ -314,12 +314,8 @@ bool server_setup_open(struct server_setup *setup)
 {
 	int ret;
 
-	if (!sandbox_allowed()) {
-		log_failure("must be run as root");
-		return false;
-	}
-	if (!check_interface(setup) || !read_device(setup) || !check_pools(setup) ||
-	    !read_boot_id(setup) || !open_control(setup))
+	if (!sandbox_allowed() || !check_interface(setup) || !read_device(setup) ||
+	    !check_pools(setup) || !read_boot_id(setup) || !open_control(setup))
 		return false;
 	if (!open_journal(setup) || !server_setup_address(setup) || !open_listener(setup))
 		goto failed;

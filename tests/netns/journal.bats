@@ -244,6 +244,33 @@ uptime_ms() {
 	wait_for 3 not pids srv server
 }
 
+# As a unit of that user leaves its folders, or takes those of a server that runs.
+@test "its folders are another user's, before or while it runs: written anew, its socket removed" {
+	local folders=(/var/lib/wg-dynamic /run/wg-dynamic) many when monitor
+	many=$(printf 'request_ip=1\\n\\n%.0s' {1..90})
+	for when in before while; do
+		if [[ $when == before ]]; then
+			on srv mkdir -p "${folders[@]}"
+			on srv chown -R 65534:65534 "${folders[@]}"
+			on srv chmod 700 "${folders[@]}"
+			start
+		else
+			start
+			on srv chown -R 65534:0 "${folders[@]}"
+		fi
+		[ "$(on srv stat -c '%g %a' "${folders[@]}" | xargs)" = "0 770 0 775" ]
+		monitor=$(pids srv server monitor)
+		on srv grep -q "^CapEff:.0000000000001000$" "/proc/$monitor/status"
+		for _ in {1..12}; do
+			raw c1 client "$many" >/dev/null
+		done
+		wait_for 3 grep -q "the journal was written anew" "$NS/srv/log"
+		stop
+		[ -z "$(on srv ls -A /run/wg-dynamic)" ]
+		: >"$NS/srv/log"
+	done
+}
+
 @test "after a reboot a lease runs what was left when it was recorded, whatever the clocks" {
 	start
 	local ips other at

@@ -85,6 +85,8 @@ declare -gA USAGE=(
 )
 
 AS_NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+WITHOUT=(setpriv --bounding-set -net_admin)
+MISSING="wg-dynamic: wg0: CAP_NET_ADMIN is missing: run it as root, or give that capability to the container or unit"
 
 # ---- server
 
@@ -144,9 +146,9 @@ AS_NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 	[ "$(on srv ps -o user= "$(pids srv server engine)")" = nobody ]
 }
 
-@test "server: not root" {
-	refused srv "wg-dynamic: wg0: must be run as root" \
-		"${AS_NOBODY[@]}" wg-dynamic server wg0 pool 192.0.2.0/24
+@test "server: not root, or root without the capability, as in a container" {
+	refused srv "$MISSING" "${AS_NOBODY[@]}" wg-dynamic server wg0 pool 192.0.2.0/24
+	refused srv "$MISSING" "${WITHOUT[@]}" wg-dynamic server wg0 pool 192.0.2.0/24
 }
 
 @test "server: no such interface, not WireGuard, down, no pool" {
@@ -245,9 +247,9 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	done
 }
 
-@test "client: not root" {
-	refused c1 "wg-dynamic: wg0: must be run as root" \
-		"${AS_NOBODY[@]}" wg-dynamic client wg0
+@test "client: not root, or root without the capability, as in a container" {
+	refused c1 "$MISSING" "${AS_NOBODY[@]}" wg-dynamic client wg0
+	refused c1 "$MISSING" "${WITHOUT[@]}" wg-dynamic client wg0
 }
 
 @test "client: no such interface, not WireGuard, down" {

@@ -109,7 +109,7 @@ leased() { # CMD...: whether this interface of the other side has just these add
 @test "what is there of the server's processes" {
 	local pid caps=0000000000041402 # SYS_CHROOT, NET_ADMIN, NET_BIND_SERVICE, DAC_OVERRIDE
 	pid=$(main_pid "$SERVER")
-	[ "$(status "$pid" Uid)" = "990 990 990 990" ]
+	[ "$(status "$pid" Uid) $(status "$pid" Gid)" = "990 990 990 990 0 0 0 0" ]
 	[ "$(status "$pid" CapEff)" = 0000000000001002 ] # NET_ADMIN, DAC_OVERRIDE
 	[ "$(status "$pid" CapPrm)" = 0000000000001002 ]
 	for pid in "$(below "$pid")" "$(below "$(below "$pid")")"; do
@@ -126,7 +126,8 @@ leased() { # CMD...: whether this interface of the other side has just these add
 		[ "$(status "$pid" CapInh)$(status "$pid" CapAmb)" = 00000000000000000000000000000000 ]
 		not grep -qz '^NOTIFY_SOCKET=.' "/proc/$pid/environ"
 	done
-	[ "$(stat -c '%U %a' /var/lib/wg-dynamic /run/wg-dynamic | xargs)" = "_wg-dynamic 700 _wg-dynamic 755" ]
+	[ "$(stat -c '%U %G %a' /var/lib/wg-dynamic /run/wg-dynamic | xargs)" = \
+		"_wg-dynamic root 770 _wg-dynamic root 775" ]
 }
 
 @test "a client has its lease, and the kernel its AllowedIPs" {
@@ -284,7 +285,7 @@ leased() { # CMD...: whether this interface of the other side has just these add
 @test "what is there of the client's processes" {
 	local pid
 	pid=$(main_pid "$CLIENT")
-	[ "$(status "$pid" Uid)" = "990 990 990 990" ]
+	[ "$(status "$pid" Uid) $(status "$pid" Gid)" = "990 990 990 990 0 0 0 0" ]
 	[ "$(status "$pid" CapEff)" = 0000000000001402 ] # NET_ADMIN, NET_BIND_SERVICE, DAC_OVERRIDE
 	[ "$(status "$(below "$(below "$pid")")" CapPrm)" = 0000000000000000 ]
 	[ "$(processes "$CLIENT" | wc -l)" -eq 3 ]

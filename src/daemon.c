@@ -22,14 +22,11 @@
 
 static int parent_fd = -1, notify_fd = -1;
 
-/*
- * Connected while it can be, and then forgotten: what the daemon starts has nothing to say there,
- * and its /proc/PID/environ shows what lies in memory.
- */
-static void notify_open(bool foreground)
+/* Connected while it can be: later the socket may be out of reach. */
+static void notify_open(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char *name = getenv("NOTIFY_SOCKET");
+	const char *name = getenv("NOTIFY_SOCKET");
 	size_t len = name ? strnlen(name, sizeof(address.sun_path)) : 0;
 
 	if (!len)
@@ -37,10 +34,6 @@ static void notify_open(bool foreground)
 	memcpy(address.sun_path, name, len);
 	if (*name == '@')
 		*address.sun_path = 0;
-	memset(name, 0, len);
-	unsetenv("NOTIFY_SOCKET");
-	if (!foreground)
-		return;
 	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (connect(notify_fd, (struct sockaddr *)&address,
 		    offsetof(struct sockaddr_un, sun_path) + len) < 0)
@@ -100,9 +93,10 @@ bool daemon_start(bool foreground)
 		log_failure("cannot open /dev/null: %s", strerror(errno));
 		return false;
 	}
-	notify_open(foreground);
-	if (foreground)
+	if (foreground) {
+		notify_open();
 		return true;
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 || (pid = fork()) < 0) {
 		log_failure("cannot start a process: %s", strerror(errno));
 		return false;

@@ -65,12 +65,11 @@ datagrams() { # HOST PID: whether it has a datagram socket, as those of syslog a
 	done
 }
 
-alone() { # HOST server|client: only the monitor can tell, and has forgotten where to
+alone() { # HOST server|client: only the monitor can tell
 	local pid monitor
 	monitor=$(pids "$1" "$2" monitor)
 	datagrams "$1" "$monitor"
 	for pid in $(pids "$1" "$2"); do
-		not on "$1" grep -qz '^NOTIFY_SOCKET=.' "/proc/$pid/environ"
 		[ "$pid" = "$monitor" ] || not datagrams "$1" "$pid"
 	done
 }

@@ -124,7 +124,6 @@ leased() { # CMD...: whether this interface of the other side has just these add
 		[ "$(status "$pid" NoNewPrivs)" = 1 ]
 		[ "$(status "$pid" CapBnd)" = "$caps" ]
 		[ "$(status "$pid" CapInh)$(status "$pid" CapAmb)" = 00000000000000000000000000000000 ]
-		not grep -qz '^NOTIFY_SOCKET=.' "/proc/$pid/environ"
 	done
 	[ "$(stat -c '%U %G %a' /var/lib/wg-dynamic /run/wg-dynamic | xargs)" = \
 		"_wg-dynamic root 770 _wg-dynamic root 775" ]

@@ -168,6 +168,22 @@ leased() { # CMD...: whether this interface of the other side has just these add
 	leased wg1 far
 }
 
+@test "a server of root and the unit take turns; files stay whose they are" {
+	local leases=/var/lib/wg-dynamic/wg0.leases
+	LEASE=$(lease wg-dynamic show wg0)
+	systemctl stop "$SERVER"
+	[ "$(stat -c '%U %a' "$leases")" = "_wg-dynamic 600" ]
+	wg-dynamic server wg0
+	[ "$(lease wg-dynamic show wg0)" = "$LEASE" ]
+	wg-dynamic stop wg0
+	chown root:root "$leases" # as written anew by that server
+	systemctl start "$SERVER"
+	[ "$(lease wg-dynamic show wg0)" = "$LEASE" ]
+	[ "$(stat -c %U "$leases" /run/wg-dynamic/wg1.client.sock | xargs)" = "root root" ]
+	[ "$(stat -c '%U %G %a' /var/lib/wg-dynamic /run/wg-dynamic | xargs)" = \
+		"_wg-dynamic root 770 _wg-dynamic root 775" ]
+}
+
 @test "\`wg dynamic stop' ends it, and it stays so" {
 	wg-dynamic stop wg0
 	soon ended "$SERVER"

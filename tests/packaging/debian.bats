@@ -46,11 +46,11 @@ teardown() {
 
 # apt LOG ARGUMENT...: apt-get; what it says is added to LOG as well.
 apt() {
-	local status=0
+	local status=0 said=$BATS_TEST_TMPDIR/apt
 	echo "# apt-get ${*:2}" >>"$LOGS/$1.log"
 	in_root apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 \
-		-o Dpkg::Options::=--force-unsafe-io "${@:2}" 2>&1 |
-		tee -a "$LOGS/$1.log" || status=${PIPESTATUS[0]}
+		-o Dpkg::Options::=--force-unsafe-io "${@:2}" >"$said" 2>&1 || status=$?
+	tee -a "$LOGS/$1.log" <"$said"
 	return "$status"
 }
 

@@ -147,6 +147,27 @@ without_trace() {
 	without_trace
 }
 
+@test "an upgrade restarts the services of servers, and nothing else does" {
+	local name path=/tmp/stub:/usr/sbin:/usr/bin:/sbin:/bin asked=$ROOT/tmp/asked
+	with_tools
+	mkdir -p "$ROOT/tmp/stub" "$ROOT/run/systemd/system"
+	for name in deb-systemd-invoke systemctl; do
+		# shellcheck disable=SC2016 # for the sh inside
+		printf '#!/bin/sh\necho "${0##*/} $*" >>/tmp/asked\n' >"$ROOT/tmp/stub/$name"
+		chmod +x "$ROOT/tmp/stub/$name"
+	done
+	in_root env PATH="$path" dpkg --force-unsafe-io -i /tmp/older.deb
+	[[ $(<"$asked") == "systemctl --system daemon-reload" ]]
+	rm "$asked"
+	in_root env PATH="$path" dpkg --force-unsafe-io -i /tmp/newer.deb
+	[[ $(<"$asked") == "systemctl --system daemon-reload
+deb-systemd-invoke try-restart wg-dynamic-server@*.service" ]]
+	rm "$asked"
+	in_root env PATH="$path" dpkg --force-unsafe-io -i /tmp/tools-fit.deb
+	in_front auto
+	run -1 grep wg-dynamic "$asked" # wireguard-tools asks for its own
+}
+
 @test "a newer wg-quick is patched; one that the patch does not fit stays as it is, with a warning" {
 	with_tools
 	apt log install /tmp/older.deb

@@ -28,9 +28,9 @@ files() {
 	make BUILD="$BATS_TEST_TMPDIR" deb
 	deb=$(echo "$BATS_TEST_TMPDIR"/deb/wg-dynamic_"$VERSION"_*.deb)
 	[[ $(dpkg -f "$deb" Version) == "$VERSION" ]]
-	lintian --display-level '>=warning' "$BATS_TEST_TMPDIR"/deb/*.changes |
-		tee "$BATS_TEST_TMPDIR/lintian"
-	[[ ! -s $BATS_TEST_TMPDIR/lintian ]]
+	run -0 --separate-stderr lintian --display-level '>=warning' --fail-on error,warning \
+		"$BATS_TEST_TMPDIR"/deb/*.changes
+	[[ -z $output ]]
 	dpkg -x "$deb" "$root"
 	diff <(installed /lib/systemd/system) \
 		<(files "$root" | grep -v '/doc/\|/lintian/\|^/usr/share/wg-dynamic/')

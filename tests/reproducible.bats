@@ -21,17 +21,15 @@ build() {
 }
 
 @test "two builds in different folders, at different times, give the same bytes" {
-	local a=$BATS_TEST_TMPDIR/a b=$BATS_TEST_TMPDIR/b file count=0
+	local a=$BATS_TEST_TMPDIR/a b=$BATS_TEST_TMPDIR/b file
 	b+=/$(printf 'long/%.0s' {1..20})$(printf 'name%.0s' {1..50})
 	build "$a" 022 LC_ALL=C TZ=UTC HOME=/
 	build "$b" 077 LC_ALL=C.UTF-8 TZ=Pacific/Kiritimati HOME=/nonexistent MAKEFLAGS=-j2
 	cd "$a/build"
-	for file in wg-dynamic wg wg-quick systemd/* deb/*.deb deb/*.dsc deb/*.tar.*; do
-		[[ -e $file ]] || continue
-		cmp "$file" "$b/build/$file"
-		((++count))
+	for file in wg-dynamic wg wg-quick systemd/wg-dynamic-{client,server}@.service \
+		deb/wg-dynamic_*.{deb,dsc,tar.xz}; do
+		cmp "$file" "$b/build/$file" # fails where there is none, too
 	done
-	((count >= 7))
 	run grep -rlF "$BATS_TEST_TMPDIR" wg-dynamic wg wg-quick
 	[ "$status" -eq 1 ]
 }

@@ -25,28 +25,48 @@ unset "${!MAKE@}" MFLAGS # of the make that runs this
 SOURCE_DATE_EPOCH=$(date -d "$(sed -n 's/^ -- .*>  //p' "$packaging/debian/changelog")" +%s)
 export SOURCE_DATE_EPOCH
 
-tar -C "$root" --exclude=./.git --exclude=./build --transform "s,^\.,$name," --sort=name \
-	--mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
-	-cf "$work/$name.tar" .
+# The tree's files, null after each: those that git tracks, as they are now, so that nothing else that
+# lies there gets in; without git all but what is built.
+files() {
+	local file
+	cd "$root"
+	if [[ -e .git ]] && type -P git >/dev/null; then
+		# The tree may be another user's, when this is root.
+		git -c safe.directory="$root" ls-files -z >"$work/tracked"
+		while IFS= read -r -d '' file; do
+			[[ ! -e $file && ! -L $file ]] || printf '%s\0' "$file"
+		done <"$work/tracked"
+	else
+		find . -path ./.git -prune -o -path ./build -prune -o -path "./${folder#"$root/"}" -prune -o \
+			! -type d -printf '%P\0'
+	fi
+}
 
+(files) >"$work/files"
+LC_ALL=C sort -z -o "$work/files" "$work/files"
+tar -C "$root" --null --verbatim-files-from -T "$work/files" --transform "s,^,$name/,S" \
+	--mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+	-cf "$work/$name.tar"
+
+# What is called by `||' is not ended by a failure: so each step asks for the one before.
 deb() {
-	tar -C "$work" -xf "$work/$name.tar"
-	cd "$work/$name"
-	cp -r tests/packaging/debian .
-	sed -i "/^#/d; s/@VERSION@/$version/" debian/changelog
-	dpkg-buildpackage --no-sign
-	cd "$work"
-	mv ./*.deb ./*.dsc ./*.tar.?z ./*.buildinfo ./*.changes "$folder"
+	tar -C "$work" -xf "$work/$name.tar" &&
+		cd "$work/$name" &&
+		cp -r tests/packaging/debian . &&
+		sed -i "/^#/d; s/@VERSION@/$version/" debian/changelog &&
+		dpkg-buildpackage --no-sign &&
+		cd "$work" &&
+		mv ./*.deb ./*.dsc ./*.tar.?z ./*.buildinfo ./*.changes "$folder"
 }
 
 rpm() {
-	mkdir "$work/SOURCES"
-	gzip -n <"$work/$name.tar" >"$work/SOURCES/$name.tar.gz"
-	sed "s/@VERSION@/$version/" "$packaging/wg-dynamic.spec" >"$work/wg-dynamic.spec"
 	# No other system than the RPM's own knows what is installed by the names in the spec.
 	[[ -e /etc/redhat-release ]] || set -- --nodeps
-	rpmbuild -ba "$@" --define "_topdir $work" "$work/wg-dynamic.spec"
-	mv "$work"/RPMS/*/*.rpm "$work"/SRPMS/*.rpm "$folder"
+	mkdir "$work/SOURCES" &&
+		gzip -n <"$work/$name.tar" >"$work/SOURCES/$name.tar.gz" &&
+		sed "s/@VERSION@/$version/" "$packaging/wg-dynamic.spec" >"$work/wg-dynamic.spec" &&
+		rpmbuild -ba "$@" --define "_topdir $work" "$work/wg-dynamic.spec" &&
+		mv "$work"/RPMS/*/*.rpm "$work"/SRPMS/*.rpm "$folder"
 }
 
 rm -rf "$folder"

@@ -207,7 +207,7 @@ check-cross: deps-cross
 # --- packages ---
 
 deb rpm:
-	@tests/install-deps.sh packages
+	@tests/install-deps.sh $@
 	@tests/packaging/build.sh $@ $(BUILD)/$@ $(VERSION)
 
 # For scripts: make -s print-VERSION

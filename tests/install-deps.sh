@@ -34,12 +34,14 @@ DEMO="$COMPILE
 	mount mount
 	perl perl-base
 "
-PACKAGING="
+DEB="
 	dh debhelper
 	dpkg-buildpackage dpkg-dev
+"
+RPM="
 	rpmbuild rpm
 "
-CHECK="$DEMO $PACKAGING
+CHECK="$DEMO $DEB $RPM
 	wireguard-go wireguard-go
 	bats bats
 	prove perl
@@ -120,11 +122,12 @@ case "$#$*" in
 	WANTED=$DEMO
 	kernel_has_wireguard || WANTED+=$'\twireguard-go wireguard-go\n'
 	;;
-1packages) WANTED=$COMPILE$PACKAGING ;;
+1deb) WANTED=$COMPILE$DEB ;;
+1rpm) WANTED=$COMPILE$RPM ;;
 1check) WANTED=$CHECK$VM ;;
 1cross) WANTED=$CROSS ;;
 1long) WANTED=$LONG$VM ;;
-*) die "usage: ${0##*/} demo | packages | check | cross | long" ;;
+*) die "usage: ${0##*/} demo | check | cross | long | deb | rpm" ;;
 esac
 
 # Where system programs are is not in every user's PATH.

@@ -4,8 +4,9 @@
 # compilers, and for this one with clang, all without a warning; says how large each program is;
 # and runs the tests, foreign ones under qemu-user.
 #
-# libmnl and cmocka for those are Debian's packages, unpacked into CROSS_CACHE: nothing foreign is
-# installed, and this machine's own apt is asked for nothing but its sources and keys.
+# libmnl and cmocka for those are Debian's packages, unpacked into cross/ of $WG_DYNAMIC_CACHE
+# (default ~/.cache/wg-dynamic): nothing foreign is installed, and this machine's own apt is asked for
+# nothing but its sources and keys.
 
 usage="usage: ${0##*/} BUILD"
 root=$(readlink -f "$(dirname "$0")/..")
@@ -50,17 +51,19 @@ fetch() { # ARCH...
 		names+=("${packages[@]/%/:$arch}")
 	done
 	echo "fetching: ${names[*]}"
-	mkdir -p "$dir"/{lists/partial,archives/partial,debs} "$LIBRARIES" || exit 1
+	mkdir -p "$dir"/{lists/partial,archives/partial,debs} || exit 1
 	"${apt[@]}" update >"$dir/log" 2>&1
 	if ! (cd "$dir/debs" && "${apt[@]}" download "${names[@]}") >>"$dir/log" 2>&1; then
 		cat "$dir/log" >&2
 		die "cannot fetch ${names[*]}"
 	fi
 	for arch; do
+		# Unpacked beside its place, for only there a rename is all or nothing.
+		rm -rf "$LIBRARIES/$arch.new"
 		for package in "$dir"/debs/*_"$arch".deb; do
-			dpkg-deb -x "$package" "$dir/$arch" || die "cannot unpack $package"
+			dpkg-deb -x "$package" "$LIBRARIES/$arch.new" || die "cannot unpack $package"
 		done
-		mv -T "$dir/$arch" "$LIBRARIES/$arch" || die "cannot write to $LIBRARIES"
+		mv -T "$LIBRARIES/$arch.new" "$LIBRARIES/$arch" || die "cannot write to $LIBRARIES"
 	done
 }
 
@@ -87,7 +90,7 @@ cd "$root" || exit 1
 builds=$1
 WORLDS=$(mktemp -d "${TMPDIR:-/tmp}/wg-cross.XXXXXX") || exit 1
 # They go with the compilers of the same release.
-LIBRARIES=$(readlink -m "${CROSS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-dynamic-cross}")
+LIBRARIES=$(readlink -m "${WG_DYNAMIC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-dynamic}/cross")
 # shellcheck source=/dev/null
 LIBRARIES+=/$(. /etc/os-release && echo "$VERSION_CODENAME")
 export WORLDS LIBRARIES LC_ALL=C
@@ -96,11 +99,15 @@ trap 'rm -rf "$WORLDS"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# A second run waits, and finds what the first has fetched.
+mkdir -p "$LIBRARIES" || die "cannot make a folder for libraries: $LIBRARIES"
+exec {lock}>"$LIBRARIES/lock" && flock "$lock" || exit 1
 missing=()
 for target in "${targets[@]}"; do
 	[[ -d $LIBRARIES/${target%% *} ]] || missing+=("${target%% *}")
 done
 ((!${#missing[@]})) || fetch "${missing[@]}"
+exec {lock}>&-
 
 units=() tests=()
 build amd64 strip # its tests are those of `make check'

@@ -37,7 +37,7 @@ root_pack() {
 
 # root_new FOLDER: unpacks one there, as $ROOT.
 root_new() {
-	local file cache=${XDG_CACHE_HOME:-~/.cache}/wg-packaging
+	local file cache=${WG_DYNAMIC_CACHE:-${XDG_CACHE_HOME:-~/.cache}/wg-dynamic}/packaging
 	file=$cache/bookworm-$(cksum <<<"$BESIDE ${LATER[*]}" | tr ' ' -).tar
 	mkdir -p "$cache" "$1" || return
 	(

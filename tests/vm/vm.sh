@@ -14,7 +14,7 @@
 # Exit status: the command's; 124 time over; 125 there is no machine, and a line on standard error
 # says why; 126 the machine ended without a status (a panic, no memory left).
 #
-# The kernels are unpacked into $WG_DYNAMIC_VM_CACHE (default ~/.cache/wg-dynamic-vm), never
+# The kernels are unpacked into vm/ of $WG_DYNAMIC_CACHE (default ~/.cache/wg-dynamic), never
 # installed. They come from the mirror that this machine's apt uses, by an apt configuration of
 # their own. To have newer ones, remove the folder.
 #
@@ -25,7 +25,7 @@
 set -euo pipefail
 export LC_ALL=C
 
-CACHE=${WG_DYNAMIC_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-dynamic-vm}
+CACHE=$(readlink -m "${WG_DYNAMIC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-dynamic}/vm")
 SUITE=bookworm TIMEOUT=300 MEMORY=768 FILES=()
 
 # What the machine has of this one, with the libraries that these want.

@@ -132,7 +132,7 @@ int sandbox_keep(uint64_t capabilities)
 	return ret ? ret : capabilities_set(capabilities & capabilities_get());
 }
 
-/* A folder that is removed already: nothing can ever be made in it, by nobody. */
+/* A folder that is removed already: nothing can ever be made in it. */
 static int enter_nowhere(const char *dir)
 {
 	char path[PATH_MAX];

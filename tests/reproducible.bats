@@ -27,7 +27,7 @@ build() {
 	build "$b" 077 LC_ALL=C.UTF-8 TZ=Pacific/Kiritimati HOME=/nonexistent MAKEFLAGS=-j2
 	cd "$a/build"
 	for file in wg-dynamic wg wg-quick systemd/wg-dynamic-{client,server}@.service \
-		deb/wg-dynamic_*.{deb,dsc,tar.xz}; do
+		deb/wg-dynamic_*.{deb,dsc,tar.xz} deb/wg-dynamic-dbgsym_*.*deb; do
 		cmp "$file" "$b/build/$file" # fails where there is none, too
 	done
 	run grep -rlF "$BATS_TEST_TMPDIR" wg-dynamic wg wg-quick

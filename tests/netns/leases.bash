@@ -176,7 +176,7 @@ state() { # HOST: all that a tunnel may leave behind.
 		nft list ruleset
 		find /run -type s
 		cat /etc/wireguard/*
-		ps -eo args= | grep -v -e '^ps ' -e '^bash -s' -e ^grep -e ^sort -e defunct |
+		ps -eo args= | grep -v -e '^ps ' -e '^bash -s' -e ^grep -e ^sort -e '^\[' |
 			sort
 	EOF
 }

@@ -36,7 +36,8 @@ teardown() {
 	for host in srv c1; do
 		on "$host" wg-dynamic stop wg0 2>/dev/null
 		on "$host" wg-dynamic stop wg9 2>/dev/null
-		not pids "$host" server && not pids "$host" client || return 1
+		wait_for 3 not pids "$host" server
+		wait_for 3 not pids "$host" client
 	done
 	on srv rm -f "$STATE/wg0.leases"
 }

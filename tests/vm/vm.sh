@@ -32,7 +32,8 @@ SUITE=bookworm TIMEOUT=300 MEMORY=768 FILES=()
 PACKAGES=(bash bats coreutils dash diffutils findutils grep hostname iproute2 iputils-ping kmod mount
 	nftables perl-base procps python3-minimal sed strace util-linux
 	wireguard-go wireguard-tools)
-MORE=(/etc/alternatives/awk /etc/protocols /etc/services /usr/bin/awk /usr/bin/logger)
+MORE=(/etc/alternatives/awk /etc/protocols /etc/services /usr/bin/{awk,logger,script}
+	/usr/lib/"$(readlink /usr/bin/python3)"/json/*.py)
 # Modules that are loaded there when somebody wants them, with what they depend on.
 MODULES=(af_packet dummy inet_diag ip6_tables ip_tables netlink_diag nf_conntrack nf_tables nfnetlink_log
 	nft_chain_nat nft_compat nft_ct nft_fib nft_fib_inet nft_fib_ipv4 nft_fib_ipv6

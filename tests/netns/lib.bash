@@ -313,6 +313,10 @@ pids() { # HOST server|client [monitor|spawner|engine|"" [INTERFACE]]: PIDs ther
 	EOF
 }
 
+three() { # HOST server|client: PIDs of its monitor, spawner and engine; fails if one is missing.
+	pids "$1" "$2" monitor && pids "$1" "$2" spawner && pids "$1" "$2" engine
+}
+
 not() { # CMD...: succeeds when it fails (bats does not see that `! cmd' failed).
 	! "$@"
 }

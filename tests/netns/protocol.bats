@@ -48,15 +48,15 @@ teardown() {
 }
 
 server() { # the server's PIDs.
-	pids srv server | sort -n | xargs
+	three srv server | xargs
 }
 
 serve() { # POOLS [WORD...]: (re)starts the server, with nothing remembered.
 	on srv wg-dynamic stop wg0
 	on srv rm -f /var/lib/wg-dynamic/wg0.leases
 	on srv wg-dynamic server wg0 pool "$@"
+	wait_for 3 three srv server
 	server >"$BATS_FILE_TMPDIR/server"
-	[[ $(wc -w <"$BATS_FILE_TMPDIR/server") == 3 ]]
 }
 
 each() { # TEXT: all clients send it; %4 and %6 are the addresses of each.

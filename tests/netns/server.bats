@@ -71,7 +71,7 @@ teardown() {
 	spawn srv strace strace -e trace=fsync,renameat -e inject=fsync:error=EIO:when=2 \
 		-p "$(pids srv server monitor)"
 	wait_for 5 grep -q attached "$NS/srv/strace.out"
-	printf 'request_ip=1\n\n%.0s' {1..1100} | raw c1 client --limit 10 - >/dev/null
+	printf 'request_ip=1\n\n%.0s' {1..1100} | raw c1 client --limit 60 - >/dev/null
 	wait_for 5 grep -q "EIO.*INJECTED" "$NS/srv/strace.out"
 	wait_for 15 grep -q "the journal was written anew" "$NS/srv/log"
 	new=$(ask c2)
@@ -87,9 +87,9 @@ teardown() {
 	star "fe80::/128" c1
 	up_server
 	wgq c1 up wg0
-	mapfile -t all < <(pids srv server)
+	mapfile -t all < <(three srv server)
 	((${#all[@]} == 3))
-	on srv kill -TERM "${all[@]}"
+	on srv kill -TERM "${all[@]}" || true # the last may have ended by then
 	wait_for 3 not pids srv server
 	not grep -qE "has died|the engine (ended|was killed)" "$NS/srv/log"
 	for _ in {1..15}; do

@@ -213,8 +213,8 @@ nothing_left() { # FILE
 	[[ ${#folders[@]} == 2 && ${folders[0]} != "${folders[1]}" ]]
 	[ "$(grep -c '20 received' "$BATS_TEST_TMPDIR/folder1")" -eq 2 ]
 	[ "$(grep -c '20 received' "$BATS_TEST_TMPDIR/folder2")" -eq 2 ]
-	nothing_left "$BATS_TEST_TMPDIR/folder1"
-	nothing_left "$BATS_TEST_TMPDIR/folder2"
+	wait_for 3 nothing_left "$BATS_TEST_TMPDIR/folder1" # the kernel may still be ending them
+	wait_for 3 nothing_left "$BATS_TEST_TMPDIR/folder2"
 	for i in "${folders[@]}"; do
 		[ ! -e "$i" ]
 	done

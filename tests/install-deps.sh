@@ -116,6 +116,10 @@ look() {
 	done <<<"$WANTED"
 }
 
+# Before anything is built in vain, and that as another user.
+[[ $* != @(demo|check|long) ]] || ((UID == 0)) ||
+	die "test hosts are namespaces, which only root can make: use sudo"
+
 "$(dirname "$0")/vm/run.sh" possible || VM=
 case "$#$*" in
 1demo)

@@ -126,8 +126,11 @@ for name in "${old[@]}" ${before:+sha256sums}; do
 	[[ $action == graft && -f $work/tree/src/dynamic/$name ]] && continue
 	rm -f "$dynamic/$name" "$dynamic/${name%.c}".{o,d}
 done
-if [[ $action == ungraft ]]; then
-	find "$dynamic" -depth -type d -empty -delete
-	[[ ! -e $dynamic ]] || echo "left in $dynamic, since graft did not put it there:" \
-		"$(cd "$dynamic" && find . -type f -printf '%P ')"
+if [[ $action == graft ]]; then
+	echo "grafted into $tree: build it with its own make"
+	exit 0
 fi
+find "$dynamic" -depth -type d -empty -delete
+[[ ! -e $dynamic ]] || echo "left in $dynamic, since graft did not put it there:" \
+	"$(cd "$dynamic" && find . -type f -printf '%P ')"
+echo "taken out of $tree"

@@ -224,6 +224,10 @@ static const char *hint(const struct failure *failure)
 	case FAILURE_CONNECT_TIMEOUT:
 		return ": is the server up, is TCP port 970 filtered there, and is our link-local "
 		       "in its AllowedIPs for us?";
+	case FAILURE_CLOSED:
+		if (!failure->error)
+			return ": is our link-local in its AllowedIPs for us, as /128?";
+		break;
 	case FAILURE_REFUSED:
 		if (failure->status == STATUS_UNAVAILABLE)
 			return ": are its pools used up?";
@@ -232,12 +236,12 @@ static const char *hint(const struct failure *failure)
 	return "";
 }
 
-static void log_failed(const char *before, const struct failure *failure)
+static void log_failed(const struct failure *failure)
 {
 	char text[256];
 
 	client_failure_text(text, sizeof(text), failure);
-	log_line(LOG_WARNING, "%s%s%s%s", before, *before ? ": " : "", text, hint(failure));
+	log_line(LOG_WARNING, "%s%s", text, hint(failure));
 }
 
 /* The wait is over: perhaps a request is still under way. */
@@ -246,9 +250,11 @@ static void log_waited(void)
 	const struct failure unreachable = { .kind = FAILURE_CONNECT_TIMEOUT };
 	const char *waited = daemon_parent() < 0 ? "no addresses yet" :
 			     "no addresses yet, going on in the background";
+	char text[256];
 
-	if (monitor.failure.kind)
-		log_failed(waited, &monitor.failure);
+	client_failure_text(text, sizeof(text), &monitor.failure);
+	if (*text) /* the hint has been said */
+		log_line(LOG_WARNING, "%s: %s", waited, text);
 	else
 		log_line(LOG_WARNING, "%s%s", waited, hint(&unreachable));
 }
@@ -274,7 +280,7 @@ static void change(const struct client_change *change)
 		break;
 	case REPORT_FAILED:
 		monitor.failure = change->failure;
-		log_failed("", &change->failure);
+		log_failed(&change->failure);
 		break;
 	case REPORT_EXPIRED:
 		log_line(LOG_WARNING, "the lease of %s has ended, not renewed: removed", before);

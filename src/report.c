@@ -84,7 +84,7 @@ static void line(const struct server_log_item *item)
 	who(item, peer, sizeof(peer));
 	switch (item->event) {
 	case EVENT_STARTED:
-		log_line(LOG_INFO, "%u leases, and %u peers whose last address is remembered",
+		log_line(LOG_INFO, "leases: %u, and peers whose last address is remembered: %u",
 			 item->number, item->number2);
 		break;
 	case EVENT_GRANTED:

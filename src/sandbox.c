@@ -249,7 +249,7 @@ int spawner_start(const char *dir, int (*engine)(int fd))
 
 	if (root && !user) {
 		log_line(LOG_NOTICE, "there is no user " SANDBOX_USER ", which `useradd --system "
-			 SANDBOX_USER "' makes: the engine runs as nobody");
+			 "--no-create-home " SANDBOX_USER "' makes: the engine runs as nobody");
 		user = getpwnam("nobody");
 	}
 	if (root && (!user || !user->pw_uid)) {

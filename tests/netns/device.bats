@@ -92,7 +92,7 @@ asking() { # HOST: is it connected to a server?
 	serve
 	# It may have been between the address given up and the next.
 	lease_of c1 | grep ^192.0.2 ||
-		logged srv "0 leases, and 1 peers whose last address is remembered"
+		logged srv "leases: 0, and peers whose last address is remembered: 1"
 	wait_for 2 agree c1
 }
 

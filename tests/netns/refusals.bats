@@ -138,7 +138,7 @@ MISSING="wg-dynamic: wg0: CAP_NET_ADMIN is missing: run it as root, or give that
 	for host in srv c1; do
 		on "$host" sed -i /^_wg-dynamic:/d /etc/passwd
 	done
-	local line=": wg0: there is no user _wg-dynamic, which \`useradd --system _wg-dynamic' makes: the engine runs as nobody"
+	local line=": wg0: there is no user _wg-dynamic, which \`useradd --system --no-create-home _wg-dynamic' makes: the engine runs as nobody"
 	run --separate-stderr on srv wg dynamic server wg0 pool 192.0.2.0/24
 	# shellcheck disable=SC2154 # set by run
 	[ "$status" -eq 0 ] && [ "${stderr_lines[0]}" = "wg-dynamic$line" ]
@@ -321,7 +321,9 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	elapsed run on c1 wg dynamic client wg0 wait 1
 	[ "$status" -eq 0 ]
 	((MS >= 900 && MS < 6000))
-	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background: cannot connect to the server: Connection refused: does \`wg dynamic server' run there? Is TCP port 970 filtered?" ]]
+	local refused="cannot connect to the server: Connection refused"
+	[[ ${lines[-2]} == "wg-dynamic: wg0: $refused: does \`wg dynamic server' run there? Is TCP port 970 filtered?" ]]
+	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background: $refused" ]]
 	[ "$(pids c1 client | wc -l)" -eq 3 ]
 	# And it does go on.
 	on srv wg dynamic server wg0 pool 192.0.2.8/32
@@ -390,4 +392,5 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	run --separate-stderr on srv wg dynamic help
 	[ "$status" -eq 0 ] && [ "$stderr" = "" ]
 	[ "${lines[0]}" = "Usage: wg dynamic <subcommand> ..." ]
+	[[ $(on srv wg help) == *$'\n  dynamic: '* && $(on srv wg --help) == "$(on srv wg help)" ]]
 }

@@ -141,7 +141,7 @@ uptime_ms() {
 		[[ $dump == *"${PUB[c1]}"$'\t'"${ips/ /,}"$'\t'* ]]
 		has c1 "$ips"
 	done
-	wait_for 2 grep -q "1 leases, and 0 peers whose last address is remembered" "$NS/srv/log"
+	wait_for 2 grep -q "leases: 1, and peers whose last address is remembered: 0" "$NS/srv/log"
 	[ "$(asks c1)" = "$ips" ]
 }
 
@@ -200,7 +200,7 @@ uptime_ms() {
 		on srv cat "$JOURNAL" | sealed check >/dev/null
 		: >"$NS/srv/log"
 		start
-		wait_for 2 grep -q " leases, and " "$NS/srv/log"
+		wait_for 2 grep -q " leases: [0-9]*, and " "$NS/srv/log"
 		not grep -q damaged "$NS/srv/log"
 	done
 }

@@ -24,7 +24,7 @@ teardown() {
 	[ "$(pids srv server engine)" != "$engine" ]
 	[ "$(pids srv server monitor)" = "$monitor" ]
 	logged srv "wg0: the engine was killed by signal 9 (Killed); the next starts in 1 s"
-	wait_for 2 logged srv "wg0: 1 leases, and 0 peers"
+	wait_for 2 logged srv "wg0: leases: 1, and peers whose last address is remembered: 0"
 	wgq c2 up wg0
 	bound c2
 	sleep 4 # a lease
@@ -130,7 +130,7 @@ teardown() {
 	bound c1 "$four" "$six"
 	not lost c1
 	agree c1
-	logged srv "wg0: 1 leases, and 0 peers" 1
+	logged srv "wg0: leases: 1, and peers whose last address is remembered: 0" 1
 }
 
 @test "server's spawner killed: all of it ends and says so; another takes over every lease" {

@@ -5,6 +5,7 @@
  * before the byte.
  */
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,7 +151,19 @@ static bool wish_decode(struct request *request, const char *value)
 	return true;
 }
 
-/* A key behind the command. Which words want= lists does not matter yet: none is built. */
+static void want_decode(struct request *request, const char *words)
+{
+	size_t len;
+
+	for (;; words += len + 1) {
+		len = strcspn(words, ",");
+		request->want |= want_bit(words, len);
+		if (!words[len])
+			return;
+	}
+}
+
+/* A key behind the command. */
 static bool request_key(struct request *request, const char *key, const char *value)
 {
 	uint32_t ignored;
@@ -167,6 +180,7 @@ static bool request_key(struct request *request, const char *key, const char *va
 		return once_number(&request->seen, SEEN_LEASESTART, &ignored, value);
 	if (!strcmp(key, "want")) {
 		request->extended = true;
+		want_decode(request, value);
 		return once(&request->seen, SEEN_WANT);
 	}
 	return true;
@@ -214,10 +228,17 @@ static void errmsg_copy(char errmsg[static ERRMSG_LEN], const char *value)
 	errmsg[i] = '\0';
 }
 
+static bool option_decode(struct options *options, const char *key, const char *value)
+{
+	int ret = options_add(options, key, value);
+
+	return !ret || ret == -ENOSPC; /* counted as dropped */
+}
+
 static bool response_key(struct response *r, const char *key, const char *value)
 {
+	uint32_t number, bit;
 	struct cidr ip;
-	uint32_t number;
 
 	if (!strcmp(key, "ip")) {
 		if (!cidr_parse(&ip, value, strlen(value)))
@@ -244,6 +265,10 @@ static bool response_key(struct response *r, const char *key, const char *value)
 		errmsg_copy(r->errmsg, value);
 		return once(&r->seen, SEEN_ERRMSG);
 	}
+	bit = options_bit(key);
+	if (bit & r->want)
+		return option_decode(r->options, key, value);
+	r->unasked |= bit;
 	return true;
 }
 
@@ -300,6 +325,18 @@ static void append_ip(char *buf, size_t *len, const struct cidr *ip)
 	append(buf, len, "ip", cidr_format(text, ip));
 }
 
+static void append_want(char *buf, size_t *len, uint32_t want)
+{
+	char words[32];
+	size_t used = 0;
+
+	*words = '\0';
+	for (; want_word(want); want &= want - 1)
+		used += snprintf(words + used, sizeof(words) - used, "%s%s", used ? "," : "",
+				 want_word(want));
+	append(buf, len, "want", words);
+}
+
 size_t request_encode(char buf[static PROTOCOL_ENCODED], const struct request *request)
 {
 	size_t len = 0;
@@ -319,14 +356,14 @@ size_t request_encode(char buf[static PROTOCOL_ENCODED], const struct request *r
 		if (request->lease_time)
 			append_number(buf, &len, "leasetime", request->lease_time);
 		if (request->extended)
-			append(buf, &len, "want", "");
+			append_want(buf, &len, request->want);
 	}
 	buf[len++] = '\n';
 	return len;
 }
 
 size_t response_encode(char buf[static PROTOCOL_ENCODED], const struct response *response,
-		       bool extended)
+		       const struct request *request)
 {
 	size_t len = 0;
 
@@ -338,10 +375,12 @@ size_t response_encode(char buf[static PROTOCOL_ENCODED], const struct response 
 		append_number(buf, &len, "leasestart", response->lease_start);
 		append_number(buf, &len, "leasetime", response->lease_time);
 	}
-	if (extended && response->renew)
+	if (request->extended && response->renew)
 		append_number(buf, &len, "renew", response->renew);
-	if (extended && response->retry)
+	if (request->extended && response->retry)
 		append_number(buf, &len, "retry", response->retry);
+	if (response->options)
+		len += options_encode(buf + len, response->options, request->want);
 	append_number(buf, &len, "errno", response->status);
 	if (response->status)
 		append(buf, &len, "errmsg", status_message(response->status));

@@ -12,13 +12,14 @@
 #include <stdint.h>
 
 #include "cidr.h"
+#include "options.h"
 
 enum {
 	PROTOCOL_PORT = 970,
 	PROTOCOL_LINE = 4096, /* bytes, the newline included */
 	PROTOCOL_REQUEST = 8192, /* bytes of a whole request, its blank line included */
 	PROTOCOL_RESPONSE = 1 << 20,
-	PROTOCOL_ENCODED = 1024, /* enough for any message that we write */
+	PROTOCOL_ENCODED = OPTIONS_TEXT + 512, /* enough for any message that we write */
 	LEASE_TIME_MIN = 10, /* seconds, the shortest that a client may wish for */
 	LEASE_TIME_MAX = 31536000,
 	ERRMSG_LEN = 128,
@@ -48,6 +49,7 @@ struct request {
 	struct cidr ip[FAMILIES]; /* where the wish is WISH_THIS */
 	uint32_t lease_time; /* seconds, 0: no preference */
 	bool extended; /* there was a want= line: renew= and retry= may be sent */
+	uint32_t want; /* WANT_..., of those known */
 	uint32_t seen; /* which keys have come, by the decoder */
 };
 
@@ -58,6 +60,9 @@ struct response {
 	uint32_t lease_start; /* seconds since 1970 UTC */
 	uint32_t lease_time; /* seconds, 0: none given */
 	uint32_t renew, retry; /* seconds, 0: none given */
+	struct options *options; /* what came, or is to be sent; NULL: nothing */
+	uint32_t want; /* WANT_...: by the decoder's caller, which of them may come */
+	uint32_t unasked; /* WANT_...: by the decoder, which of them came all the same, unread */
 	uint32_t seen;
 };
 
@@ -84,7 +89,8 @@ enum decoded request_decode(struct request *request, struct lines *lines, const 
 			    size_t len, size_t *used);
 
 /*
- * Likewise for the response to a request_ip or, with expect_lease false, to a release_ip. Whole
+ * Likewise for the response to a request_ip or, with expect_lease false, to a release_ip; options
+ * point to zeroed ones (the caller's) if any are wanted. Whole
  * means also: an errno of 0 or 3 with an address comes with a leasestart and a lease time of 1 to
  * LEASE_TIME_MAX, and without an error a lease has an address. DECODED_UNSUPPORTED does not occur.
  */
@@ -95,11 +101,11 @@ enum decoded response_decode(struct response *response, struct lines *lines, boo
 size_t request_encode(char buf[static PROTOCOL_ENCODED], const struct request *request);
 
 /*
- * Likewise. Keys that are 0 or none are left out; extended says whether renew= and retry= may go
- * in. The errmsg is that of the status, the struct's is not read.
+ * Likewise, for this request: what it does not want is left out, and so is what is 0 or none. The
+ * errmsg is that of the status, the struct's is not read.
  */
 size_t response_encode(char buf[static PROTOCOL_ENCODED], const struct response *response,
-		       bool extended);
+		       const struct request *request);
 
 /* What to tell people about a status: the errmsg of protocol version 1; "" for STATUS_OK. */
 const char *status_message(enum status status);

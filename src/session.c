@@ -175,7 +175,7 @@ void session_answer(struct session *session)
 		return;
 	}
 	session->out_len = response_encode(session->out, &session->response,
-					   session->request.extended);
+					   &session->request);
 	session->out_sent = 0;
 	session->deadline = now_ms() + SESSION_MS;
 	if (send_out(session))

@@ -44,7 +44,17 @@ static void assert_ip(const struct cidr *ip, const char *text)
 struct message {
 	struct request request;
 	struct response response;
+	struct options options; /* response's */
 };
+
+static uint32_t wanted; /* by the client that decodes */
+
+static void message_init(struct message *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->response.options = &m->options;
+	m->response.want = wanted;
+}
 
 typedef enum decoded (*decoder)(struct message *m, const char *data, size_t len, size_t *used);
 
@@ -72,7 +82,7 @@ static enum decoded feed_whole(decoder decode, struct message *m, const char *da
 
 	assert_non_null(exact);
 	memcpy(exact, data, len);
-	memset(m, 0, sizeof(*m));
+	message_init(m);
 	memset(&lines, 0, sizeof(lines));
 	decoded = decode(m, exact, len, used);
 	free(exact);
@@ -86,7 +96,7 @@ static enum decoded feed_bytes(decoder decode, struct message *m, const char *da
 	size_t one;
 	char byte;
 
-	memset(m, 0, sizeof(*m));
+	message_init(m);
 	memset(&lines, 0, sizeof(lines));
 	for (*used = 0; *used < len && decoded == DECODED_MORE; ++*used) {
 		byte = data[*used];
@@ -94,6 +104,15 @@ static enum decoded feed_bytes(decoder decode, struct message *m, const char *da
 		assert_int_equal(one, 1);
 	}
 	return decoded;
+}
+
+static void assert_same(const struct message *m, const struct message *other)
+{
+	static struct message copy;
+
+	memcpy(&copy, other, sizeof(copy));
+	copy.response.options = m->response.options; /* each has its own */
+	assert_memory_equal(m, &copy, sizeof(copy));
 }
 
 /*
@@ -109,7 +128,7 @@ static enum decoded decode(decoder how, struct message *m, const char *data, siz
 	decoded = feed_whole(how, m, data, len, &used);
 	assert_int_equal(feed_bytes(how, &other, data, len, &used_bytes), decoded);
 	assert_int_equal(used, used_bytes);
-	assert_memory_equal(m, &other, sizeof(other));
+	assert_same(m, &other);
 	if (decoded == DECODED_WHOLE || decoded == DECODED_MORE)
 		assert_int_equal(used, len);
 	for (size_t cut = 0; cut < used && used < 1000; ++cut) {
@@ -117,7 +136,7 @@ static enum decoded decode(decoder how, struct message *m, const char *data, siz
 		assert_int_equal(first, cut);
 		assert_int_equal(how(&other, data + cut, len - cut, &second), decoded);
 		assert_int_equal(first + second, used);
-		assert_memory_equal(m, &other, sizeof(other));
+		assert_same(m, &other);
 	}
 	return decoded;
 }
@@ -710,8 +729,9 @@ static void requests_written(void **state)
 
 static void assert_response(const struct response *response, bool extended, const char *text)
 {
+	const struct request request = { .extended = extended };
 	char buf[PROTOCOL_ENCODED];
-	size_t len = response_encode(buf, response, extended);
+	size_t len = response_encode(buf, response, &request);
 
 	assert_int_equal(len, strlen(text));
 	assert_memory_equal(buf, text, len);
@@ -755,6 +775,14 @@ static void responses_written(void **state)
 	assert_response(&r, true, "ip=192.0.2.7/32\nleasestart=0\nleasetime=1\nerrno=0\n\n");
 }
 
+/* A valid domain of so many characters. */
+static void long_domain(char *text, size_t len)
+{
+	for (size_t i = 0; i < len; ++i)
+		text[i] = i % 64 == 63 ? '.' : 'a';
+	text[len] = '\0';
+}
+
 static void the_longest_that_we_write(void **state)
 {
 	const struct cidr long4 = cidr("255.255.255.255"),
@@ -765,20 +793,42 @@ static void the_longest_that_we_write(void **state)
 		.ip = { long4, long6 },
 		.lease_time = UINT32_MAX,
 		.extended = true,
+		.want = WANT_ROUTE | WANT_DNS | WANT_MTU | WANT_CALL,
 	};
+	static struct options options = { .mtu = MTU_MAX };
 	const struct response response = {
 		.status = STATUS_UNAVAILABLE,
 		.ip = { long4, long6 },
 		.lease_start = UINT32_MAX,
-		.lease_time = UINT32_MAX,
+		.lease_time = LEASE_TIME_MAX,
 		.renew = UINT32_MAX,
 		.retry = UINT32_MAX,
+		.options = &options,
 	};
 	char buf[PROTOCOL_ENCODED];
+	struct message m;
+	size_t len;
 
 	(void)state;
+	for (int i = 0; i < OPTIONS_ROUTES; ++i) {
+		options.route[i] = long6;
+		options.route[options.routes++].ip[0] ^= i;
+	}
+	for (int i = 0; i < OPTIONS_DNS; ++i) {
+		options.dns[i] = long6;
+		options.dns[options.dns_count++].ip[0] ^= i;
+	}
+	for (int i = 0; i < OPTIONS_SEARCH; ++i) {
+		long_domain(options.search[i], DOMAIN_LEN - 1);
+		options.search[options.searches++][0] += i;
+	}
 	assert_true(request_encode(buf, &request) < PROTOCOL_ENCODED);
-	assert_true(response_encode(buf, &response, true) < PROTOCOL_ENCODED);
+	len = response_encode(buf, &response, &request);
+	assert_true(len < PROTOCOL_ENCODED);
+	wanted = request.want;
+	assert_int_equal(decode(as_lease, &m, buf, len), DECODED_WHOLE);
+	assert_true(options_equal(&m.options, &options));
+	wanted = 0;
 }
 
 static void what_we_write_we_read(void **state)
@@ -826,7 +876,7 @@ static void what_we_write_we_read(void **state)
 		}
 		if (r.status == STATUS_OK && !r.lease_time)
 			continue;
-		len = response_encode(buf, &r, true);
+		len = response_encode(buf, &r, &(struct request){ .extended = true });
 		assert_int_equal(decode(as_lease, &m, buf, len), DECODED_WHOLE);
 		assert_int_equal(m.response.status, r.status);
 		assert_string_equal(m.response.errmsg, status_message(r.status));
@@ -835,6 +885,154 @@ static void what_we_write_we_read(void **state)
 		assert_int_equal(m.response.renew, r.renew);
 		assert_memory_equal(m.response.ip, r.ip, sizeof(r.ip));
 	}
+}
+
+/* --- options --- */
+
+static void wants_read_and_written(void **state)
+{
+	static const struct {
+		const char *value;
+		uint32_t want;
+	} cases[] = {
+		{ "", 0 },
+		{ "route", WANT_ROUTE },
+		{ "route,dns,mtu,call", WANT_ROUTE | WANT_DNS | WANT_MTU | WANT_CALL },
+		{ "call,mtu,dns,route", WANT_ROUTE | WANT_DNS | WANT_MTU | WANT_CALL },
+		{ "peer,dns,,routes,rout,DNS", WANT_DNS },
+		{ "mtu,mtu", WANT_MTU },
+		{ "route=dns", 0 },
+	};
+	char text[128];
+	struct message m;
+	struct request r = { .command = COMMAND_REQUEST_IP, .extended = true };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); ++i) {
+		snprintf(text, sizeof(text), "request_ip=1\nwant=%s\n\n", cases[i].value);
+		assert_int_equal(decode_text(as_request, &m, text), DECODED_WHOLE);
+		assert_true(m.request.extended);
+		assert_int_equal(m.request.want, cases[i].want);
+	}
+	r.want = WANT_ROUTE | WANT_DNS | WANT_MTU | WANT_CALL;
+	assert_request(&r, "request_ip=1\nwant=route,dns,mtu,call\n\n");
+	r.want = WANT_DNS | WANT_CALL;
+	assert_request(&r, "request_ip=1\nwant=dns,call\n\n");
+}
+
+#define LEASE "ip=192.0.2.7/32\nleasestart=1\nleasetime=60\n"
+#define ALL LEASE "route=10.0.0.0/8\nroute=fd00:5::/48\ndns=192.0.2.53\ndns=2001:db8::53\n" \
+		  "search=corp.example\nsearch=a_b.x-y\nmtu=1380\nerrno=0\n\n"
+
+static void options_read_and_written(void **state)
+{
+	struct request request = { .extended = true, .want = WANT_ROUTE | WANT_DNS | WANT_MTU };
+	char buf[PROTOCOL_ENCODED], text[CIDR_STRLEN];
+	struct message m, plain;
+	size_t len;
+
+	(void)state;
+	wanted = WANT_ROUTE | WANT_DNS | WANT_MTU;
+	assert_int_equal(decode_text(as_lease, &m, ALL), DECODED_WHOLE);
+	assert_int_equal(m.response.unasked, 0);
+	assert_int_equal(m.options.routes, 2);
+	assert_string_equal(cidr_format(text, &m.options.route[1]), "fd00:5::/48");
+	assert_int_equal(m.options.dns_count, 2);
+	assert_string_equal(cidr_format(text, &m.options.dns[0]), "192.0.2.53/32");
+	assert_int_equal(m.options.searches, 2);
+	assert_string_equal(m.options.search[0], "corp.example");
+	assert_int_equal(m.options.mtu, 1380);
+	assert_int_equal(options_present(&m.options), request.want);
+	len = response_encode(buf, &m.response, &request);
+	assert_int_equal(len, strlen(ALL));
+	assert_memory_equal(buf, ALL, len);
+
+	/* Only what is asked for. */
+	request.want = WANT_MTU | WANT_CALL;
+	len = response_encode(buf, &m.response, &request);
+	assert_int_equal(len, strlen(LEASE "mtu=1380\nerrno=0\n\n"));
+	assert_memory_equal(buf, LEASE "mtu=1380\nerrno=0\n\n", len);
+	request.want = 0;
+	len = response_encode(buf, &m.response, &request);
+	assert_int_equal(len, strlen(LEASE "errno=0\n\n"));
+
+	/* What was not asked for is not even read. */
+	wanted = WANT_MTU | WANT_CALL;
+	assert_int_equal(decode_text(as_lease, &plain, ALL), DECODED_WHOLE);
+	assert_int_equal(plain.response.unasked, WANT_ROUTE | WANT_DNS);
+	assert_int_equal(options_present(&plain.options), WANT_MTU);
+	wanted = WANT_ROUTE | WANT_DNS;
+	assert_int_equal(decode_text(as_lease, &plain, LEASE "mtu=x\ncall=1\nwant=y\n\n"),
+			 DECODED_WHOLE);
+	assert_int_equal(plain.response.unasked, WANT_MTU);
+
+	/* Host bits go, the same again does not count. */
+	assert_int_equal(decode_text(as_lease, &plain, LEASE "route=10.1.2.3/8\nroute=10.0.0.0/8\n"
+				     "search=a\nsearch=a\ndns=192.0.2.1/32\ndns=192.0.2.1\n\n"),
+			 DECODED_WHOLE);
+	assert_string_equal(cidr_format(text, &plain.options.route[0]), "10.0.0.0/8");
+	assert_int_equal(plain.options.routes, 1);
+	assert_int_equal(plain.options.searches, 1);
+	assert_int_equal(plain.options.dns_count, 1);
+	assert_false(options_equal(&m.options, &plain.options));
+	options_clear(&m.options, WANT_DNS);
+	assert_int_equal(options_present(&m.options), WANT_ROUTE | WANT_MTU);
+	assert_int_equal(m.options.searches, 0);
+	options_clear(&m.options, WANT_ROUTE | WANT_MTU);
+	assert_int_equal(options_present(&m.options), 0);
+	wanted = 0;
+}
+
+static void options_malformed(void **state)
+{
+	static const char *const lines[] = {
+		"route=", "route=10.0.0.0/33", "route=x", "route=$(id)", "route=10.0.0.0/8;id",
+		"route=../etc/passwd", "route=fd00::/129", "route=10.0.0.0/8 ",
+		"dns=", "dns=192.0.2.0/24", "dns=ns.example", "dns=$(id)", "dns=::1%lo",
+		"search=", "search=.", "search=a..b", "search=.a", "search=a.", "search=a b",
+		"search=$(id)", "search=a;id", "search=../x", "search=a/b", "search=\xc3\xa4",
+		"search=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"mtu=", "mtu=0", "mtu=1279", "mtu=65536", "mtu=-1", "mtu=1380x",
+		"mtu=1380\nmtu=1380",
+	};
+	char text[512], domain[DOMAIN_LEN + 1];
+	struct message m;
+
+	(void)state;
+	wanted = WANT_ROUTE | WANT_DNS | WANT_MTU;
+	for (size_t i = 0; i < COUNT(lines); ++i) {
+		snprintf(text, sizeof(text), LEASE "%s\nerrno=0\n\n", lines[i]);
+		if (decode_text(as_lease, &m, text) != DECODED_INVALID)
+			fail_msg("not refused as it should: %s", lines[i]);
+	}
+	for (int more = 0; more < 2; ++more) {
+		long_domain(domain, DOMAIN_LEN - 1 + more);
+		snprintf(text, sizeof(text), LEASE "search=%s\n\n", domain);
+		assert_int_equal(decode_text(as_lease, &m, text),
+				 more ? DECODED_INVALID : DECODED_WHOLE);
+	}
+	wanted = 0;
+}
+
+static void more_options_than_there_is_room_for(void **state)
+{
+	static char text[16384];
+	size_t len = sprintf(text, LEASE);
+	struct message m;
+
+	(void)state;
+	for (int i = 0; i < OPTIONS_ROUTES + 3; ++i)
+		len += sprintf(text + len, "route=10.0.%d.0/24\n", i);
+	for (int i = 0; i < OPTIONS_DNS + 1; ++i)
+		len += sprintf(text + len, "dns=192.0.2.%d\nsearch=%d.example\n", i, i);
+	strcpy(text + len, "\n");
+	wanted = WANT_ROUTE | WANT_DNS;
+	assert_int_equal(decode_text(as_lease, &m, text), DECODED_WHOLE);
+	assert_int_equal(m.options.routes, OPTIONS_ROUTES);
+	assert_int_equal(m.options.dns_count, OPTIONS_DNS);
+	assert_int_equal(m.options.searches, OPTIONS_SEARCH);
+	assert_int_equal(m.options.dropped, 5);
+	wanted = 0;
 }
 
 static void numbers(void **state)
@@ -890,6 +1088,10 @@ int main(void)
 		cmocka_unit_test(responses_written),
 		cmocka_unit_test(the_longest_that_we_write),
 		cmocka_unit_test(what_we_write_we_read),
+		cmocka_unit_test(wants_read_and_written),
+		cmocka_unit_test(options_read_and_written),
+		cmocka_unit_test(options_malformed),
+		cmocka_unit_test(more_options_than_there_is_room_for),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(families),
 	};

@@ -114,6 +114,12 @@ int cidr_compare(const struct cidr *a, const struct cidr *b)
 	return diff ? diff : (a->prefix > b->prefix) - (a->prefix < b->prefix);
 }
 
+void cidr_derived(struct cidr *c, const uint8_t key[static 8])
+{
+	*c = (struct cidr){ AF_INET6, 128, { 0xfe, 0x80 } };
+	memcpy(c->ip + 8, key, 8);
+}
+
 bool cidr_is_link_local(const struct cidr *c)
 {
 	static const struct cidr link_local = { AF_INET6, 10, { 0xfe, 0x80 } };

@@ -56,6 +56,12 @@ int cidr_compare(const struct cidr *a, const struct cidr *b);
 bool cidr_is_link_local(const struct cidr *c);
 
 /*
+ * The link-local address that is derived from a public key: fe80::/64 and the key's first 8 bytes,
+ * as /128. It is fe80:: itself for a key that begins with 8 zeros.
+ */
+void cidr_derived(struct cidr *c, const uint8_t key[static 8]);
+
+/*
  * Whether the address may be given to a host inside a tunnel at all. Not: unspecified and
  * 0.0.0.0/8, loopback, link-local, multicast, 240.0.0.0/4 (RFC 6890), IPv4-mapped (RFC 4291,
  * 2.5.5.2). Of a network: whether all its addresses may.

@@ -401,7 +401,7 @@ static void start(const struct client_start *message, int fd)
 	client.start = *message;
 	client.began = now_ms();
 	lifecycle_init(&client.lifecycle, message->seed);
-	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, status_fill, NULL))
+	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, status_fill, NULL, NULL))
 		close(fd);
 	happens(&event);
 }

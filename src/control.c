@@ -14,7 +14,7 @@
 #include "control.h"
 #include "sandbox.h"
 
-enum { TIMEOUT_MS = 10000 };
+enum { TIMEOUT_MS = 10000, QUESTION = 128 /* bytes, the longest and more */ };
 
 const char *const control_roles[CONTROL_ROLES] = { "client", "server" };
 
@@ -146,10 +146,28 @@ static void session_answer(struct control_session *session)
 	}
 }
 
+/* What a whole question asks for; false if it is none. */
+static bool session_begin(struct control_session *session)
+{
+	static const char release[] = "release=";
+	struct control *control = session->control;
+	char *buf = session->buf;
+
+	buf[session->len - 2] = '\0';
+	session->sent = session->len = 0;
+	if (!strcmp(buf, "get=1"))
+		return true;
+	if (!control->release || strncmp(buf, release, sizeof(release) - 1))
+		return false;
+	session->len = sprintf(buf, "errno=%d\n\n",
+			       control->release(control->data, buf + sizeof(release) - 1));
+	session->ended = true;
+	return true;
+}
+
 static void session_ready(struct watch *watch, uint32_t events)
 {
 	struct control_session *session = watch_owner(watch, struct control_session, watch);
-	static const char get[] = "get=1\n\n";
 	ssize_t len;
 
 	(void)events;
@@ -157,18 +175,20 @@ static void session_ready(struct watch *watch, uint32_t events)
 		session_answer(session);
 		return;
 	}
-	len = recv(watch->fd, session->buf + session->len, sizeof(get) - 1 - session->len, 0);
+	len = recv(watch->fd, session->buf + session->len, QUESTION - session->len, 0);
 	if (len < 0 && errno == EAGAIN)
 		return;
 	if (len > 0)
 		session->len += len;
-	if (len <= 0 || memcmp(session->buf, get, session->len)) {
+	if (len > 0 && session->len < QUESTION &&
+	    (session->len < 2 || memcmp(session->buf + session->len - 2, "\n\n", 2)))
+		return;
+	if (len <= 0 || session->len == QUESTION || !session_begin(session)) {
 		session_close(session);
-	} else if (session->len == sizeof(get) - 1) {
-		session->answering = true;
-		session->len = 0;
-		session_answer(session);
+		return;
 	}
+	session->answering = true;
+	session_answer(session);
 }
 
 static struct control_session *session_free(struct control *control)
@@ -207,11 +227,12 @@ static void listener_ready(struct watch *watch, uint32_t events)
 }
 
 bool control_open(struct control *control, struct loop *loop, int fd, control_fill *fill,
-		  void *data)
+		  control_release *release, void *data)
 {
 	*control = (struct control){
 		.loop = loop,
 		.fill = fill,
+		.release = release,
 		.data = data,
 	};
 	return loop_watch(loop, &control->listener, fd, listener_ready);
@@ -241,7 +262,7 @@ uint64_t control_turn(struct control *control, uint64_t now)
 
 /* --- commands --- */
 
-FILE *control_ask(const char *interface, const char *role)
+static FILE *ask(const char *interface, const char *role, const char *key, const char *value)
 {
 	int fd = connect_to(interface, role);
 	FILE *stream;
@@ -255,10 +276,27 @@ FILE *control_ask(const char *interface, const char *role)
 		close(fd);
 		return NULL;
 	}
-	if (fputs("get=1\n\n", stream) != EOF && !fflush(stream))
+	if (fprintf(stream, "%s=%s\n\n", key, value) > 0 && !fflush(stream))
 		return stream;
 	fclose(stream);
 	return NULL;
+}
+
+FILE *control_ask(const char *interface, const char *role)
+{
+	return ask(interface, role, "get", "1");
+}
+
+int control_release_lease(const char *interface, const char *hex)
+{
+	FILE *stream = ask(interface, "server", "release", hex);
+	int error, ret;
+
+	if (!stream)
+		return -errno;
+	ret = fscanf(stream, "errno=%d\n", &error) == 1 ? -error : -EPIPE;
+	fclose(stream);
+	return ret;
 }
 
 pid_t control_pid(const char *interface, const char *role)

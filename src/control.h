@@ -2,8 +2,9 @@
 /*
  * The status socket of a daemon, RUNSTATEDIR/wg-dynamic/IFACE.ROLE.sock, mode 0600. It speaks the
  * text protocol of WireGuard's UAPI: `get=1' and a blank line; answered by key=value lines, errno=0
- * and a blank line. The monitor makes it, the engine answers, commands ask. That it is there and
- * answers is what says that the daemon runs.
+ * and a blank line. A server also takes `release=KEY' (in hexadecimal), which ends a peer's lease,
+ * and is answered by an errno= alone. The monitor makes it, the engine answers, commands ask. That
+ * it is there and answers is what says that the daemon runs.
  *
  * The keys, in this order; times are in seconds, and what there is not is left out:
  *
@@ -14,7 +15,10 @@
  *	counter_uptime=		of the engine; all counters begin at 0 with it
  *	counter_NAME= or counter_GROUP_NAME=
  *	pool= pool_leased= pool_free=	server, for each pool
- *	public_key= ip= (repeated) expires_in=	server, for each lease
+ *	public_key= ip= allowed_ip= (both repeated) expires_in=	server, for each lease
+ *	link_local_key= allowed_ip=	server, for each derived link-local that is from us
+ *
+ * allowed_ip= is what the daemon has put into AllowedIPs, and the administrator has not.
  */
 
 #ifndef CONTROL_H
@@ -58,6 +62,9 @@ void control_unlink(const char *interface, const char *role);
  */
 typedef size_t control_fill(void *data, uint64_t *cursor, char *buf);
 
+/* Carries out `release=VALUE'. Returns 0 or an errno, for the answer. */
+typedef int control_release(void *data, const char *value);
+
 struct control_session {
 	struct watch watch;
 	struct control *control;
@@ -71,13 +78,17 @@ struct control {
 	struct loop *loop;
 	struct watch listener;
 	control_fill *fill;
+	control_release *release; /* NULL: it is not known */
 	void *data;
 	struct control_session *sessions[CONTROL_SESSIONS];
 };
 
-/* Answers on the listening descriptor from now on, which it owns. False with errno set. */
+/*
+ * Answers on the listening descriptor from now on, which it owns. False with errno set. release
+ * may be NULL.
+ */
 bool control_open(struct control *control, struct loop *loop, int fd, control_fill *fill,
-		  void *data);
+		  control_release *release, void *data);
 
 /*
  * Writes a counter's line, with the prefix that makes its key one. Returns its length; there must
@@ -96,6 +107,12 @@ uint64_t control_turn(struct control *control, uint64_t now);
  * Reading times out after 10 s.
  */
 FILE *control_ask(const char *interface, const char *role);
+
+/*
+ * Tells a server to end the lease of this key (in hexadecimal). Returns 0; -ENODATA: there is
+ * none; -ENOENT or -ECONNREFUSED: no server runs; or another -errno.
+ */
+int control_release_lease(const char *interface, const char *hex);
 
 /* The pid of the monitor, by what the kernel says of who listens there; or -errno as above. */
 pid_t control_pid(const char *interface, const char *role);

@@ -20,9 +20,12 @@ static const struct {
 	{ "server", dynamic_server,
 	  "<interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]",
 	  "Lease addresses to the peers of an interface" },
-	{ "show", dynamic_show, "[<interface> | all] [dump | json]",
+	{ "show", dynamic_show, "[<interface> | all] [allowed-ips | dump | json]",
 	  "Show what is leased, and to whom" },
+	{ "release", dynamic_release, "<interface> peer <key>", "End the lease of a peer" },
 	{ "stop", dynamic_stop, "<interface>", "End the client and the server of an interface" },
+	{ "address", dynamic_address, "<key>",
+	  "Print the link-local address that is derived from a public key" },
 };
 
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };

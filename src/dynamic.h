@@ -15,11 +15,17 @@ int dynamic_client(int argc, const char *argv[]);
 /* `server <interface> [foreground] [pool <cidr>,...] [lease-time <seconds>]': server-monitor.c. */
 int dynamic_server(int argc, const char *argv[]);
 
-/* `show [<interface> | all] [dump | json]': show.c. */
+/* `show [<interface> | all] [allowed-ips | dump | json]': show.c. */
 int dynamic_show(int argc, const char *argv[]);
+
+/* `release <interface> peer <key>': release.c. */
+int dynamic_release(int argc, const char *argv[]);
 
 /* `stop <interface>': stop.c. */
 int dynamic_stop(int argc, const char *argv[]);
+
+/* `address <key>': address.c. */
+int dynamic_address(int argc, const char *argv[]);
 
 /*
  * For a command line that can't be understood: prints the line that says why, and how the

@@ -14,6 +14,7 @@ static const char *const reasons[REASON_TYPES] = {
 	[REASON_NONE] = "",
 	[REASON_EXPIRED] = "expired",
 	[REASON_RELEASED] = "released",
+	[REASON_ADMIN] = "the administrator released it",
 	[REASON_GIVEN_UP] = "given up for another",
 	[REASON_PEER_GONE] = "the peer was removed from the interface",
 	[REASON_TAKEN] = "the administrator gave it to another peer",

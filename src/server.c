@@ -147,6 +147,7 @@ void server_read(struct server *server, bool stranger)
 static const char reason_counters[REASON_TYPES][24] = {
 	[REASON_EXPIRED] = "ends_expired",
 	[REASON_RELEASED] = "ends_released",
+	[REASON_ADMIN] = "ends_admin",
 	[REASON_GIVEN_UP] = "ends_given_up",
 	[REASON_PEER_GONE] = "ends_peer_gone",
 	[REASON_TAKEN] = "ends_taken",
@@ -225,9 +226,12 @@ static size_t status_lease(const struct lease *lease, char *buf, uint64_t now)
 	key_to_hex(key, lease->key);
 	len = snprintf(buf, CONTROL_LINE, "public_key=%s\n", key);
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (lease_holds(lease, v) && lease_ip(lease, v, &ip))
-			len += snprintf(buf + len, CONTROL_LINE - len, "ip=%s\n",
-					cidr_format(text, &ip));
+		if (!lease_holds(lease, v) || !lease_ip(lease, v, &ip))
+			continue;
+		cidr_format(text, &ip);
+		len += snprintf(buf + len, CONTROL_LINE - len, "ip=%s\n", text);
+		if (lease->holding[v] == HOLDING_LEASED)
+			len += snprintf(buf + len, CONTROL_LINE - len, "allowed_ip=%s\n", text);
 	}
 	return len + snprintf(buf + len, CONTROL_LINE - len, "expires_in=%llu\n",
 			      lease->expires > now ?
@@ -259,6 +263,22 @@ static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 		++*cursor;
 	}
 	return len;
+}
+
+static int status_release(void *data, const char *value)
+{
+	struct server *server = data;
+	uint8_t key[WG_KEY_LEN];
+	uint32_t lease;
+
+	if (!key_from_hex(key, value))
+		return EINVAL;
+	lease = leases_find(&server->leases, key);
+	if (lease == LEASE_NONE || !lease_holds(&server->leases.list[lease], FAMILIES))
+		return ENODATA;
+	for (int v = V4; v < FAMILIES; ++v)
+		lease_end(server, lease, v, REASON_ADMIN);
+	return 0;
 }
 
 /* --- from the monitor --- */
@@ -344,7 +364,8 @@ static void message_came(struct server *server, const union message_buffer *buff
 		break;
 	case SERVER_CONTROL:
 		server->have_control = fd >= 0 && control_open(&server->control, &server->loop,
-							       fd, status_fill, server);
+							       fd, status_fill, status_release,
+							       server);
 		break;
 	case SERVER_JOURNAL:
 		if (server->started)

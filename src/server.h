@@ -100,6 +100,7 @@ enum server_reason {
 	/* ends */
 	REASON_EXPIRED,
 	REASON_RELEASED,
+	REASON_ADMIN, /* by `wg dynamic release' */
 	REASON_GIVEN_UP, /* its peer asked for another address, or for none of this family */
 	REASON_PEER_GONE,
 	REASON_TAKEN, /* the administrator gave it to another peer */

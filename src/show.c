@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * `show': asks the daemons and prints what they say, for people or, with `dump' or `json', for
- * programs. An answer is a sequence of records. What is printed of a daemon is composed first, so
- * that it is all or nothing.
+ * `show': asks the daemons and prints what they say, for people or, with `dump', `json' or
+ * `allowed-ips', for programs. An answer is a sequence of records. What is printed of a daemon is
+ * composed first, so that it is all or nothing.
  */
 
 #include <dirent.h>
@@ -134,24 +134,68 @@ static void make_printable(char *line)
 	}
 }
 
+/* --- allowed-ips --- */
+
+/* In the form of `wg show INTERFACE allowed-ips': a line for each key, however long. */
+struct allowed {
+	char key[WG_KEY_LEN_BASE64]; /* whose the next are */
+	char last[WG_KEY_LEN_BASE64]; /* whose line is open, or "" */
+};
+
+static void allowed_line(struct record *r, struct allowed *a, const char *key, const char *value)
+{
+	static const char end[] = "_key";
+	uint8_t bytes[WG_KEY_LEN];
+	size_t len = strlen(key);
+
+	if (len >= strlen(end) && !strcmp(key + len - strlen(end), end) &&
+	    key_from_hex(bytes, value))
+		key_to_base64(a->key, bytes);
+	if (strcmp(key, "allowed_ip"))
+		return;
+	if (strcmp(a->key, a->last))
+		fprintf(r->out, "%s%s\t%s", *a->last ? "\n" : "", a->key, value);
+	else
+		fprintf(r->out, " %s", value);
+	strcpy(a->last, a->key);
+}
+
+/* --- answers --- */
+
+/* False for an answer without any record. */
+static bool answer_end(struct record *r, const struct allowed *allowed)
+{
+	if (r->style == ALLOWED) {
+		if (*allowed->last)
+			putc('\n', r->out);
+		return true;
+	}
+	if (r->kind == KINDS)
+		return false;
+	record_end(r);
+	styles[r->style].end(r);
+	return true;
+}
+
 /* Reads the answer and composes what is to be printed; false when it breaks off. */
 static bool read_answer(FILE *stream, struct record *r)
 {
 	char line[CONTROL_LINE], *equals;
+	struct allowed allowed = { "", "" };
 
 	while (fgets(line, sizeof(line), stream)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (!*line && r->kind != KINDS) {
-			record_end(r);
-			styles[r->style].end(r);
-			return true;
-		}
+		if (!*line)
+			return answer_end(r, &allowed);
 		make_printable(line);
 		equals = strchr(line, '=');
 		if (!equals)
 			return false;
 		*equals = '\0';
-		record_line(r, line, equals + 1);
+		if (r->style == ALLOWED)
+			allowed_line(r, &allowed, line, equals + 1);
+		else
+			record_line(r, line, equals + 1);
 	}
 	return false;
 }
@@ -252,15 +296,18 @@ static int show_one(const char *interface, enum style style)
 
 int dynamic_show(int argc, const char *argv[])
 {
-	const char *last = argv[argc - 1];
-	enum style style = argc == 1 ? PEOPLE : !strcmp(last, "dump") ? DUMP :
-			   !strcmp(last, "json") ? JSON : PEOPLE;
+	static const char *const words[] = {
+		[DUMP] = "dump", [JSON] = "json", [ALLOWED] = "allowed-ips",
+	};
+	enum style style = argc == 1 ? PEOPLE : ALLOWED;
 	int status;
 
+	while (style != PEOPLE && strcmp(argv[argc - 1], words[style]))
+		--style;
 	argc -= style != PEOPLE;
 	if (argc > 2)
-		return dynamic_usage(argv[0], "an interface or `all', and `dump' or `json' at the "
-				     "end, is all");
+		return dynamic_usage(argv[0], "an interface or `all', and `dump', `json' or "
+				     "`allowed-ips' at the end, is all");
 	if (geteuid())
 		return log_failure("must be run as root");
 	status = argc == 1 || !strcmp(argv[1], "all") ? show_all(style) : show_one(argv[1], style);

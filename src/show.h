@@ -12,7 +12,7 @@
 
 enum { FIELDS = 9, VALUE = 256 };
 
-enum style { PEOPLE, DUMP, JSON };
+enum style { PEOPLE, DUMP, JSON, ALLOWED };
 
 /* How a value is printed; those from NUMBER on are decimal digits. */
 enum form { TEXT, KEY, LIST, NUMBER, DURATION, UNTIL };

@@ -18,6 +18,7 @@ setup_file() {
 		tee "$BATS_FILE_TMPDIR"/{home,alone}/bin/"$name" >/dev/null <<-'EOF_'
 			#!/bin/sh
 			[ "$*" != "show interfaces" ] || exec echo wg0 wg1 tunnel
+			[ "$*" != "show wg1 peers" ] || exec echo K1= K2=
 			echo "line: ${0##*/} $*"
 		EOF_
 		chmod 755 "$BATS_FILE_TMPDIR"/{home,alone}/bin/"$name"
@@ -53,11 +54,11 @@ offers() {
 
 @test "subcommands" {
 	offers <<-'EOF_'
-		wg-dynamic |client server show stop help
+		wg-dynamic |client server show release stop address help
 		wg-dynamic s|server show stop
 		wg-dynamic cl|client
 		wg-dynamic x|x
-		wg dynamic |client server show stop help
+		wg dynamic |client server show release stop address help
 		wg dynamic s|server show stop
 		wg dynamic x|x
 		wg dynamic help |
@@ -78,19 +79,30 @@ offers() {
 		wg dynamic server wg|wg0 wg1
 		wg dynamic stop t|tunnel
 		wg dynamic stop wg0 |
-		wg-dynamic show |wg0 wg1 tunnel all dump json
-		wg dynamic show |wg0 wg1 tunnel all dump json
-		wg dynamic show a|all
+		wg-dynamic show |wg0 wg1 tunnel all allowed-ips dump json
+		wg dynamic show |wg0 wg1 tunnel all allowed-ips dump json
+		wg dynamic show a|all allowed-ips
+	EOF_
+}
+
+@test "the peers of the interface to release" {
+	offers <<-'EOF_'
+		wg dynamic release |wg0 wg1 tunnel
+		wg dynamic release wg1 |peer
+		wg dynamic release wg1 peer |K1= K2=
+		wg-dynamic release wg1 peer K2|K2=
+		wg dynamic release wg1 peer K1= |
+		wg dynamic address |
 	EOF_
 }
 
 @test "no interface at all, and no wg" {
 	offers 'wg() { return 1; }' <<-'EOF_'
-		wg-dynamic show |all dump json
+		wg-dynamic show |all allowed-ips dump json
 		wg-dynamic client |
 	EOF_
 	offers 'wg() { echo "wg: not found" >&2; return 127; }' <<-'EOF_'
-		wg-dynamic show |all dump json
+		wg-dynamic show |all allowed-ips dump json
 		wg-dynamic client |
 	EOF_
 	not_found=$(grep -c 'not found' "$BATS_TEST_TMPDIR/errors") || true
@@ -112,9 +124,9 @@ offers() {
 			server wg0 pool 192.0.2.0/24 l|lease-time
 			server wg0 lease-time |
 			server wg0 lease-time 60 f|foreground
-			show wg0 |dump json
+			show wg0 |allowed-ips dump json
 			show wg0 j|json
-			show all |dump json
+			show all |allowed-ips dump json
 			show all dump |
 			show wg0 json |
 			show dump |

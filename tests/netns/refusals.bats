@@ -81,7 +81,9 @@ usage() { # SUBCOMMAND LINE WORD...
 declare -gA USAGE=(
 	[server]="wg dynamic server <interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]"
 	[client]="wg dynamic client <interface> [foreground] [wait <seconds>]"
-	[show]="wg dynamic show [<interface> | all] [dump | json]"
+	[show]="wg dynamic show [<interface> | all] [allowed-ips | dump | json]"
+	[release]="wg dynamic release <interface> peer <key>"
+	[address]="wg dynamic address <key>"
 	[stop]="wg dynamic stop <interface>"
 )
 
@@ -340,9 +342,9 @@ journal_file() { # a journal of two leases, as a server leaves it.
 		refused srv "wg-dynamic: $interface: neither client nor server runs" \
 			wg dynamic show "$interface" dump
 	done
-	usage show "an interface or \`all', and \`dump' or \`json' at the end, is all" wg0 wg9
-	usage show "an interface or \`all', and \`dump' or \`json' at the end, is all" all dump json
-	usage show "an interface or \`all', and \`dump' or \`json' at the end, is all" all x dump
+	usage show "an interface or \`all', and \`dump', \`json' or \`allowed-ips' at the end, is all" wg0 wg9
+	usage show "an interface or \`all', and \`dump', \`json' or \`allowed-ips' at the end, is all" all dump json
+	usage show "an interface or \`all', and \`dump', \`json' or \`allowed-ips' at the end, is all" all x dump
 	local words
 	for words in show "show all" "show dump" "show all dump" ""; do
 		# shellcheck disable=SC2086 # words
@@ -360,6 +362,33 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	done
 	usage stop "exactly one interface is needed"
 	usage stop "exactly one interface is needed" wg0 wg9
+}
+
+@test "release: usage, nothing runs there, no lease" {
+	local key=${PUB[c1]} interface
+	usage release "an interface, \`peer' and a public key are needed" wg0
+	usage release "an interface, \`peer' and a public key are needed" wg0 "$key"
+	usage release "an interface, \`peer' and a public key are needed" wg0 peers "$key"
+	usage release "an interface, \`peer' and a public key are needed" wg0 peer "$key" x
+	usage release "\`${key%=}' is no key: 44 characters, as \`wg show' prints them" \
+		wg0 peer "${key%=}"
+	for interface in wg0 lo nope; do
+		refused srv "wg-dynamic: $interface: no server runs" \
+			wg dynamic release "$interface" peer "$key"
+	done
+	on srv wg dynamic server wg0 pool 192.0.2.0/24
+	refused srv "wg-dynamic: wg0: peer $key has no lease" wg dynamic release wg0 peer "$key"
+	run on srv "${AS_NOBODY[@]}" wg-dynamic release wg0 peer "$key"
+	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"must be run as root" ]]
+}
+
+@test "address: what is derived from a key, for whoever asks" {
+	local key=AQIDBAUGBwgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+	run on srv "${AS_NOBODY[@]}" wg-dynamic address "$key"
+	[ "$status" -eq 0 ] && [ "$output" = fe80::102:304:506:708 ]
+	usage address "exactly one public key is needed"
+	usage address "exactly one public key is needed" "$key" "$key"
+	usage address "\`${key%=}' is no key: 44 characters, as \`wg pubkey' prints them" "${key%=}"
 }
 
 @test "show and stop, while one runs: not for other users" {

@@ -39,6 +39,33 @@ d = json.load(sys.stdin)
 print(json.dumps(eval(sys.argv[1])))' "$2"
 }
 
+# ---- what the daemons have put into AllowedIPs
+
+@test "allowed-ips: of leases, but not what the administrator has reserved; gone when released" {
+	star "fe80::/128" c1 c2 c3
+	up_server pool 192.0.2.8/29,2001:db8::8/125
+	only_tunnel c1 c2 c3
+	[ "$(on srv wg dynamic show wg0 allowed-ips)" = "" ]
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128,192.0.2.9/32"
+	raw c1 client 'request_ip=1\nip=192.0.2.10\nip=2001:db8::a\n\n' >/dev/null
+	raw c2 client 'request_ip=1\nip=192.0.2.9\nip=2001:db8::9\n\n' >/dev/null
+	raw c3 client 'request_ip=1\nip=192.0.2.11\n\n' >/dev/null
+	[ "$(on srv wg dynamic show wg0 allowed-ips | sort)" = "$(printf '%s\t%s\n' \
+		"${PUB[c1]}" "192.0.2.10/32 2001:db8::a/128" "${PUB[c2]}" "2001:db8::9/128" \
+		"${PUB[c3]}" "192.0.2.11/32" | sort)" ]
+
+	on srv wg dynamic release wg0 peer "${PUB[c1]}"
+	wait_for 3 not has_allowed srv wg0 "${PUB[c1]}" 192.0.2.10/32
+	not has_allowed srv wg0 "${PUB[c1]}" 2001:db8::a/128
+	has_allowed srv wg0 "${PUB[c1]}" "${LL[c1]}/128"
+	logged srv "peer ${PUB[c1]}: lease of 192.0.2.10/32, 2001:db8::a/128 ended: the administrator released it"
+	on srv wg dynamic release wg0 peer "${PUB[c2]}"
+	wait_for 3 not has_allowed srv wg0 "${PUB[c2]}" 2001:db8::9/128
+	has_allowed srv wg0 "${PUB[c2]}" 192.0.2.9/32
+	[ "$(on srv wg dynamic show all allowed-ips)" = "${PUB[c3]}"$'\t'"192.0.2.11/32" ]
+	counted srv connections_accepted=3 grants=3 ends_admin=2
+}
+
 # ---- counters
 
 @test "server: grants, renewals, ends and refusals by their reason, connections" {

@@ -2,7 +2,7 @@
 /*
  * What the files of the server's engine share. server.c has the loop, the messages and the
  * journal; session.c the connections; grant.c what is decided and in what order it is made good;
- * reconcile.c makes leases and device agree.
+ * reconcile.c makes leases and device agree; link-locals.c gives peers theirs.
  */
 
 #ifndef ENGINE_H
@@ -14,6 +14,7 @@
 #include "allocate.h"
 #include "control.h"
 #include "journal.h"
+#include "link-locals.h"
 #include "loop.h"
 #include "server.h"
 
@@ -65,7 +66,7 @@ struct batch {
 	struct batch *next;
 	bool take;
 	enum server_reason reason[DEVICE_BATCH]; /* of ends */
-	uint32_t lease[DEVICE_BATCH];
+	uint32_t lease[DEVICE_BATCH]; /* LEASE_NONE: it is a link-local */
 	struct session *session[DEVICE_BATCH]; /* that waits for it, or NULL */
 	struct server_orders orders;
 };
@@ -91,6 +92,7 @@ struct server {
 	struct leases leases;
 	struct reading reading;
 	struct book book;
+	struct link_locals link_locals;
 	struct counters counters;
 	uint64_t began; /* ms */
 
@@ -160,6 +162,9 @@ bool store_lease(struct server *server, uint32_t lease);
 
 /* Likewise for a record that is made up already. */
 bool store_record(struct server *server, const struct journal_lease *record);
+
+/* Likewise, that a key is given its derived link-local, or has it no more. */
+bool store_link_local(struct server *server, const uint8_t key[static KEY_LEN], bool given);
 
 /* Whether every connection's request could be recorded, with what it has to give up first. */
 bool store_room(struct server *server);
@@ -237,6 +242,10 @@ uint64_t leases_turn(struct server *server, uint64_t now);
 
 /* Adds an address to the orders of this turn; false when there is no memory. */
 bool order_allow(struct server *server, uint32_t lease, int v, struct session *session);
+
+/* Likewise for the derived link-local of a key, which is given or taken. */
+bool order_link_local(struct server *server, bool take, const uint8_t key[static KEY_LEN],
+		      const struct cidr *ip);
 
 /* Sends the orders of this turn. */
 void orders_send(struct server *server);

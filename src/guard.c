@@ -30,6 +30,13 @@ static void scan_start(void *data, const struct journal_start *start)
 	(void)start;
 }
 
+static void scan_link_local(void *data, const uint8_t *key, bool given)
+{
+	(void)data;
+	(void)key;
+	(void)given;
+}
+
 static void scan_lease(void *data, const struct journal_lease *lease)
 {
 	struct scan *scan = data;
@@ -62,7 +69,8 @@ static int change_compare(const void *a, const void *b)
 int guard_retired(struct guard *guard, int journal_fd)
 {
 	struct scan scan = { .guard = guard };
-	const struct journal_reader reader = { scan_header, scan_start, scan_lease, &scan };
+	const struct journal_reader reader = { scan_header, scan_start, scan_lease,
+					       scan_link_local, &scan };
 	struct journal_result result;
 	int ret = journal_replay(journal_fd, &reader, &result);
 
@@ -169,6 +177,32 @@ static bool is_ours(const struct guard_change *done, const struct device_change 
 	return !done->taken && !memcmp(done->key, change->key, sizeof(done->key));
 }
 
+/* Whether it is the link-local that is derived from the key, and may be anybody's. */
+static bool is_derived(const struct device_change *change)
+{
+	static const uint8_t zero[8];
+	struct cidr derived;
+
+	cidr_derived(&derived, change->key);
+	return !cidr_compare(&derived, &change->ip) && memcmp(change->key, zero, sizeof(zero));
+}
+
+/* One that nobody has, for as long as they are given at all. */
+static int allow_link_local(const struct guard *guard, const struct device_change *change)
+{
+	const struct guard_change *done = change_of(guard, &change->ip);
+	uint32_t peer = reading_peer(&guard->reading, change->key);
+	const struct device_ip *holder = reading_exact(&guard->reading, &change->ip);
+
+	if (!guard->link_locals)
+		return EPERM;
+	if (peer == DEVICE_NOBODY)
+		return ESRCH;
+	if (done ? !done->taken && !is_ours(done, change) : holder && holder->peer != peer)
+		return EADDRINUSE;
+	return 0;
+}
+
 int guard_allow(const struct guard *guard, const struct device_change *change)
 {
 	const struct cidr *ip = &change->ip;
@@ -178,6 +212,8 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 	struct cidr wider = *ip;
 	uint32_t peer;
 
+	if (is_derived(change))
+		return allow_link_local(guard, change);
 	if (!is_address(ip))
 		return EINVAL;
 	pool = pools_find(&guard->pools, ip);
@@ -206,10 +242,14 @@ int guard_take(const struct guard *guard, const struct device_change *change)
 	const struct guard_change *done;
 	uint32_t peer;
 
-	if (!is_address(&change->ip))
+	if (is_derived(change)) {
+		if (guard->link_locals)
+			return EPERM;
+	} else if (!is_address(&change->ip)) {
 		return EINVAL;
-	if (!pools_find(&guard->pools, &change->ip) && !is_retired(guard, change))
+	} else if (!pools_find(&guard->pools, &change->ip) && !is_retired(guard, change)) {
 		return EPERM;
+	}
 	done = change_of(guard, &change->ip);
 	if (done)
 		return is_ours(done, change) ? 0 : EALREADY;

@@ -23,6 +23,7 @@ struct guard_change {
 
 struct guard {
 	struct pools pools;
+	bool link_locals; /* peers are to have theirs, derived */
 	struct reading reading;
 	struct guard_change *changes; /* a hash table with open addressing */
 	uint32_t places, used; /* places: a power of two, or 0 */

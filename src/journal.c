@@ -126,6 +126,20 @@ bool journal_lease(struct journal *journal, const struct journal_lease *lease)
 	return seal(journal, len);
 }
 
+static const char *const link_local_words[] = { "no-link-local", "link-local" };
+
+bool journal_link_local(struct journal *journal, const uint8_t key[static KEY_LEN], bool given)
+{
+	char text[WG_KEY_LEN_BASE64];
+
+	if (!begin(journal))
+		return false;
+	key_to_base64(text, key);
+	++journal->records;
+	return seal(journal, sprintf(journal->buf + journal->len, "%s %s",
+				     link_local_words[given], text));
+}
+
 bool journal_room(struct journal *journal, size_t len)
 {
 	off_t end = lseek(journal->fd, 0, SEEK_END);
@@ -291,6 +305,18 @@ static bool replay_lease(struct replay *replay, char *line)
 	return true;
 }
 
+static bool replay_link_local(struct replay *replay, char *line, bool given)
+{
+	uint8_t key[KEY_LEN];
+	char *text = word(&line);
+
+	if (!text || !key_from_base64(key, text) || line)
+		return false;
+	++replay->result->records;
+	replay->reader->link_local(replay->reader->data, key, given);
+	return true;
+}
+
 /* One line, without its newline; it may be written into. */
 static bool replay_line(struct replay *replay, char *line, size_t len)
 {
@@ -315,6 +341,10 @@ static bool replay_line(struct replay *replay, char *line, size_t len)
 	}
 	if (!strcmp(type, "start"))
 		return replay_start(replay, line);
+	for (int given = 0; given < 2; ++given) {
+		if (!strcmp(type, link_local_words[given]))
+			return replay_link_local(replay, line, given);
+	}
 	return !strcmp(type, "lease") && replay_lease(replay, line);
 }
 

@@ -38,27 +38,50 @@ static struct batch *batch_for(struct batch **list, bool take)
 	return batch;
 }
 
-static bool order_add(struct server *server, bool take, uint32_t index, int v,
-		      enum server_reason reason, struct session *session)
+static struct device_change *order_new(struct server *server, bool take, uint32_t index,
+				       enum server_reason reason, struct session *session)
 {
 	struct batch *batch = batch_for(take ? &server->take : &server->allow, take);
-	const struct lease *lease = &server->leases.list[index];
 	uint32_t at;
 
 	if (!batch)
-		return false;
+		return NULL;
 	at = batch->orders.head.count++;
 	batch->lease[at] = index;
 	batch->session[at] = session;
 	batch->reason[at] = reason;
-	memcpy(batch->orders.changes[at].key, lease->key, KEY_LEN);
-	lease_ip(lease, v, &batch->orders.changes[at].ip);
+	return &batch->orders.changes[at];
+}
+
+static bool order_add(struct server *server, bool take, uint32_t index, int v,
+		      enum server_reason reason, struct session *session)
+{
+	struct device_change *change = order_new(server, take, index, reason, session);
+	const struct lease *lease = &server->leases.list[index];
+
+	if (!change)
+		return false;
+	memcpy(change->key, lease->key, KEY_LEN);
+	lease_ip(lease, v, &change->ip);
 	return true;
 }
 
 bool order_allow(struct server *server, uint32_t lease, int v, struct session *session)
 {
 	return order_add(server, false, lease, v, REASON_NONE, session);
+}
+
+bool order_link_local(struct server *server, bool take, const uint8_t key[static KEY_LEN],
+		      const struct cidr *ip)
+{
+	struct device_change *change = order_new(server, take, LEASE_NONE, REASON_NONE, NULL);
+
+	if (!change)
+		return false;
+	memcpy(change->key, key, KEY_LEN);
+	change->ip = *ip;
+	++server->link_locals.pending;
+	return true;
 }
 
 static void list_send(struct server *server, struct batch **list)
@@ -71,9 +94,11 @@ static void list_send(struct server *server, struct batch **list)
 		*list = batch->next;
 		batch->orders.order = ++server->order;
 		/* Later than any reading, until it is done. */
-		for (uint32_t i = 0; i < count; ++i)
-			server->leases.list[batch->lease[i]].order =
-				server->book.reading_stamp + INT32_MAX;
+		for (uint32_t i = 0; i < count; ++i) {
+			if (batch->lease[i] != LEASE_NONE)
+				server->leases.list[batch->lease[i]].order =
+					server->book.reading_stamp + INT32_MAX;
+		}
 		server->taking += batch->take;
 		batch->next = server->batches;
 		server->batches = batch;
@@ -187,9 +212,14 @@ void orders_done(struct server *server, const struct server_done *done)
 	*at = batch->next;
 	server->taking -= batch->take;
 	for (uint32_t i = 0; i < done->head.count; ++i) {
-		server->leases.list[batch->lease[i]].order = done->stamp;
 		if (done->errors[i])
 			error = done->errors[i];
+		if (batch->lease[i] == LEASE_NONE) {
+			link_locals_done(server, &batch->orders.changes[i], batch->take,
+					 done->stamp, done->errors[i]);
+			continue;
+		}
+		server->leases.list[batch->lease[i]].order = done->stamp;
 		if (batch->take)
 			take_done(server, batch, i, done->errors[i]);
 		else
@@ -338,6 +368,7 @@ static void adopt_device(struct server *server)
 		}
 		/* Without this record it is done again after the next start: that errs his way. */
 		store_place(server);
+		link_locals_clear(&server->link_locals); /* as that record does when read */
 		server->same_place = true;
 	}
 }
@@ -363,6 +394,7 @@ void reconcile_reading(struct server *server, const struct server_reading *messa
 	server->sweep = 0;
 	server->sweep_marks = !server->marked || message->began >= server->marked + ABSENT_MS;
 	server->absent_seen = false;
+	link_locals_reading(server);
 	grant_wake(server);
 }
 

@@ -121,6 +121,14 @@ static void line(const struct server_log_item *item)
 	case EVENT_DEVICE:
 		log_line(LOG_ERR, "cannot change the device: %s", strerror(item->error));
 		break;
+	case EVENT_LINK_LOCALS:
+		log_line(LOG_INFO, "derived link-locals: %u given, %u taken back", item->number,
+			 item->number2);
+		break;
+	case EVENT_LINK_LOCAL_CLASH:
+		log_line(LOG_WARNING, "%scan't have this derived link-local, which is taken (%u "
+			 "such peers): write another into its AllowedIPs", peer, item->number);
+		break;
 	default:
 		log_line(LOG_ERR, "the engine reported an event that does not exist");
 	}

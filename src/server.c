@@ -239,7 +239,19 @@ static size_t status_lease(const struct lease *lease, char *buf, uint64_t now)
 				      0);
 }
 
-/* The cursor counts the head, the pools, and all leases by their index. */
+static size_t status_link_local(const struct server *server, uint32_t index, char *buf)
+{
+	const uint8_t *key = link_locals_key(&server->link_locals, index);
+	char hex[WG_KEY_LEN_HEX], text[CIDR_STRLEN];
+	struct cidr ip;
+
+	cidr_derived(&ip, key);
+	key_to_hex(hex, key);
+	return snprintf(buf, CONTROL_LINE, "link_local_key=%s\nallowed_ip=%s\n", hex,
+			cidr_format(text, &ip));
+}
+
+/* The cursor counts the head, the pools, all leases by their index, and the link-locals. */
 static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 {
 	struct server *server = data;
@@ -255,9 +267,12 @@ static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 			len += status_pool(server, &server->pools.list[*cursor - 1], buf + len);
 		} else {
 			index = *cursor - first_lease;
-			if (index >= server->leases.count)
+			if (index >= server->leases.count + link_locals_count(&server->link_locals))
 				break;
-			if (lease_holds(&server->leases.list[index], FAMILIES))
+			if (index >= server->leases.count)
+				len += status_link_local(server, index - server->leases.count,
+							 buf + len);
+			else if (lease_holds(&server->leases.list[index], FAMILIES))
 				len += status_lease(&server->leases.list[index], buf + len, now);
 		}
 		++*cursor;
@@ -426,6 +441,7 @@ static uint64_t turn(void *data)
 	if (server->ready) {
 		at = sooner(at, leases_turn(server, now));
 		at = sooner(at, reconcile_turn(server, now));
+		at = sooner(at, link_locals_turn(server));
 		/* What has ended is on disk before anybody is told so. */
 		flush(server);
 		grant_all(server, now);

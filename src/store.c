@@ -46,6 +46,14 @@ static void load_start(void *data, const struct journal_start *start)
 
 	load->place = *start;
 	load->same_boot = !strcmp(start->boot_id, load->server->place.boot_id);
+	link_locals_clear(&load->server->link_locals); /* on another device all is his */
+}
+
+static void load_link_local(void *data, const uint8_t *key, bool given)
+{
+	struct load *load = data;
+
+	link_locals_load(&load->server->link_locals, key, given);
 }
 
 static void load_lease(void *data, const struct journal_lease *record)
@@ -92,6 +100,7 @@ bool store_load(struct server *server)
 		.header = load_header,
 		.start = load_start,
 		.lease = load_lease,
+		.link_local = load_link_local,
 		.data = &load,
 	};
 	struct journal_result result;
@@ -101,6 +110,7 @@ bool store_load(struct server *server)
 	ret = journal_replay(server->journal.fd, &reader, &result);
 	if (ret == -EILSEQ)
 		return fatal(server, REASON_JOURNAL_DAMAGED, result.damaged_line);
+	link_locals_loaded(&server->link_locals);
 	if (load.foreign)
 		return fatal(server, REASON_JOURNAL_FOREIGN, 0);
 	if (load.no_memory || ret == -ENOMEM || !leases_sort_past(&server->leases))
@@ -132,6 +142,13 @@ bool store_record(struct server *server, const struct journal_lease *record)
 	if (server->fresh.fd >= 0)
 		journal_lease(&server->fresh, record);
 	return !server->journal_broken && journal_lease(&server->journal, record);
+}
+
+bool store_link_local(struct server *server, const uint8_t key[static KEY_LEN], bool given)
+{
+	if (server->fresh.fd >= 0)
+		journal_link_local(&server->fresh, key, given);
+	return !server->journal_broken && journal_link_local(&server->journal, key, given);
 }
 
 bool store_lease(struct server *server, uint32_t lease)
@@ -268,6 +285,14 @@ static bool copy_slice(struct server *server)
 		if (!journal_lease(&server->fresh, &record))
 			return false;
 	}
+	if (end < leases->count)
+		return true;
+	/* All at once: a pass may change the order of the set in between. */
+	for (uint32_t i = 0; i < link_locals_count(&server->link_locals); ++i) {
+		if (!journal_link_local(&server->fresh, link_locals_key(&server->link_locals, i),
+					true))
+			return false;
+	}
 	return true;
 }
 
@@ -292,7 +317,9 @@ static void compact(struct server *server)
 uint64_t store_turn(struct server *server, uint64_t now)
 {
 	bool worth = server->journal_broken || server->journal_stale ||
-		     server->journal.records > 2 * server->leases.live + DEAD_ALLOWED;
+		     server->journal.records > 2 * (server->leases.live +
+						    link_locals_count(&server->link_locals)) +
+					       DEAD_ALLOWED;
 
 	if (server->compact != LEASE_NONE) {
 		compact(server);

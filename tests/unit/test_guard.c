@@ -82,6 +82,49 @@ static void note(char name, const char *text, bool taken, uint32_t stamp)
 #define PEERS "A fe80::a; B fe80::b 192.0.2.8/32 192.0.2.64/26 2001:db8::8/125 192.0.2.0/32;" \
 	      " C fe80::c 0.0.0.0/0 ::/0 192.0.2.0/24; * 192.0.2.1 2001:db8::1 fe80::;"
 
+/* --- link-locals --- */
+
+#define OF_A "fe80::4141:4141:4141:4141"
+#define OF_B "fe80::4242:4242:4242:4242"
+
+static void derived_link_locals(void **state)
+{
+	struct device_change zeros = { .ip = fake_cidr("fe80::") };
+
+	(void)state;
+	world("A 192.0.2.9/32; B " OF_B " fe80::b; C ::/0 fe80::/64;");
+	assert_int_equal(allow('A', OF_A), EPERM);
+	guard.link_locals = true;
+	assert_int_equal(allow('A', OF_A), 0);
+	assert_int_equal(allow('B', OF_B), 0);
+	assert_int_equal(allow('X', "fe80::5858:5858:5858:5858"), ESRCH);
+	/* Another's, anything else, and fe80:: itself. */
+	assert_int_equal(allow('A', OF_B), EINVAL);
+	assert_int_equal(allow('A', "fe80::a"), EINVAL);
+	assert_int_equal(allow('A', OF_A "/127"), EINVAL);
+	assert_int_equal(guard_allow(&guard, &zeros), EINVAL);
+	/* None is taken back while they are given. */
+	assert_int_equal(take('B', OF_B), EPERM);
+	guard.link_locals = false;
+	assert_int_equal(take('B', OF_B), 0);
+	assert_int_equal(take('A', OF_A), EALREADY);
+	assert_int_equal(take('B', "fe80::b"), EINVAL);
+	assert_int_equal(take('B', OF_A), EINVAL);
+	assert_int_equal(guard_take(&guard, &zeros), EINVAL);
+	/* One that somebody else has, or has got since. */
+	guard.link_locals = true;
+	world("A 192.0.2.9/32; B " OF_A ";");
+	guard.link_locals = true;
+	assert_int_equal(allow('A', OF_A), EADDRINUSE);
+	note('B', OF_A, true, 1);
+	assert_int_equal(allow('A', OF_A), 0);
+	world("A 192.0.2.9/32; * " OF_A ";");
+	guard.link_locals = true;
+	assert_int_equal(allow('A', OF_A), EADDRINUSE);
+	note('A', OF_A, false, 2);
+	assert_int_equal(allow('A', OF_A), 0);
+}
+
 /* --- adding --- */
 
 static void allows_what_may_be(void **state)
@@ -444,6 +487,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
 	const struct CMUnitTest tests[] = {
+		TEST(derived_link_locals),
 		TEST(allows_what_may_be),
 		TEST(refuses_what_may_not_be),
 		TEST(refuses_what_is_no_address),

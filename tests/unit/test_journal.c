@@ -43,6 +43,9 @@ static struct {
 	uint8_t secret[JOURNAL_SECRET];
 	struct journal_start start;
 	struct journal_lease lease[SEEN];
+	uint32_t link_locals; /* records of them; the last: */
+	uint8_t link_local[KEY_LEN];
+	bool given;
 } seen;
 
 static void see_header(void *data, const char *interface, const uint8_t *bytes)
@@ -68,17 +71,26 @@ static void see_lease(void *data, const struct journal_lease *lease)
 	seen.lease[seen.leases++] = *lease;
 }
 
+static void see_link_local(void *data, const uint8_t *key, bool given)
+{
+	assert_ptr_equal(data, &seen);
+	++seen.link_locals;
+	memcpy(seen.link_local, key, KEY_LEN);
+	seen.given = given;
+}
+
 static struct journal_result result;
 
 static int replay(int fd)
 {
-	static const struct journal_reader reader = { see_header, see_start, see_lease, &seen };
+	static const struct journal_reader reader = { see_header, see_start, see_lease,
+						     see_link_local, &seen };
 	int ret;
 
 	memset(&seen, 0, sizeof(seen));
 	memset(&result, 0xff, sizeof(result));
 	ret = journal_replay(fd, &reader, &result);
-	assert_int_equal(result.records, seen.leases);
+	assert_int_equal(result.records, seen.leases + seen.link_locals);
 	assert_int_equal(result.header, seen.headers);
 	if (ret == -EILSEQ)
 		assert_true(result.damaged_line);
@@ -451,6 +463,26 @@ static void all_kinds_of_records(void **state)
 	journal_close(&journal);
 }
 
+static void records_of_link_locals(void **state)
+{
+	struct journal journal = { .fd = file(NULL, 0) };
+	uint8_t key[KEY_LEN];
+
+	(void)state;
+	memset(key, 255, sizeof(key));
+	assert_true(journal_header(&journal, "wg0", secret));
+	for (int given = 1; given >= 0; --given) {
+		assert_true(journal_link_local(&journal, key, given));
+		assert_int_equal(journal_write(&journal), 0);
+		assert_int_equal(replay(journal.fd), 0);
+		assert_int_equal(seen.link_locals, 2 - given);
+		assert_int_equal(seen.given, given);
+		assert_memory_equal(seen.link_local, key, sizeof(key));
+	}
+	assert_int_equal(journal.records, 2);
+	journal_close(&journal);
+}
+
 static void a_long_journal(void **state)
 {
 	struct journal journal = { .fd = file(NULL, 0) };
@@ -661,6 +693,8 @@ static void records_that_no_one_wrote(void **state)
 		"lease " KEY " - - 1 x", "lease " KEY " - - +1 2", "lease " KEY " - - 0x1 2",
 		"lease " KEY " - - 18446744073709551616 2", "Lease " KEY " - - 1 2",
 		"lease\t" KEY " - - 1 2",
+		"link-local", "link-local AAAA", "link-local " KEY " ", "link-local " KEY " 1",
+		"no-link-local", "no-link-local  " KEY, "no-no-link-local " KEY,
 	};
 	char text[2048];
 
@@ -800,6 +834,7 @@ int main(void)
 		cmocka_unit_test(records_of_leases),
 		cmocka_unit_test(all_kinds_of_records),
 		cmocka_unit_test(a_long_journal),
+		cmocka_unit_test(records_of_link_locals),
 		cmocka_unit_test(nothing_at_all),
 		cmocka_unit_test(a_last_record_cut_short),
 		cmocka_unit_test(cut_short_at_each_byte),

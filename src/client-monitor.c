@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "client-check.h"
+#include "client-report.h"
+#include "client-words.h"
 #include "client.h"
 #include "control.h"
 #include "daemon.h"
@@ -30,8 +32,6 @@
 #include "supervisor.h"
 
 enum {
-	WAIT_S = 10, /* for addresses, before it says that it is ready */
-	WAIT_MAX = 86400,
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	ROUTE_METRIC = 1024,
@@ -41,6 +41,7 @@ struct monitor {
 	struct loop loop;
 	struct supervisor supervisor;
 	struct watch signals, events, parent;
+	struct client_words words;
 	struct client_setup setup;
 	struct holding holding;
 	struct lifecycle_lease before; /* what was held before the last change */
@@ -69,6 +70,7 @@ static void engine_up(struct supervisor *supervisor)
 		.held = monitor.holding.lease,
 		.link_local = monitor.setup.link_local,
 		.up = monitor.up,
+		.want = accept_want(&monitor.words.accept),
 	};
 
 	snprintf(start.interface, sizeof(start.interface), "%s", monitor.setup.interface);
@@ -203,92 +205,15 @@ static void expire(uint64_t now)
 	holding_set(&monitor.holding, &nothing, now);
 }
 
-/* --- what people are told --- */
-
-/* The usual causes, where there are any. */
-static const char *hint(const struct failure *failure)
-{
-	switch (failure->kind) {
-	case FAILURE_SOCKET:
-		if (failure->error == EADDRNOTAVAIL)
-			return ": has the link-local address been removed?";
-		break;
-	case FAILURE_CONNECT:
-		if (failure->error == ECONNREFUSED)
-			return ": does `wg dynamic server' run there? Is TCP port 970 filtered?";
-		if (failure->error == EADDRNOTAVAIL)
-			return ": the last connection is not over yet";
-		if (failure->error == EDESTADDRREQ)
-			return ": its peer has no endpoint";
-		/* fall through */
-	case FAILURE_CONNECT_TIMEOUT:
-		return ": is the server up, is TCP port 970 filtered there, and is our link-local "
-		       "in its AllowedIPs for us?";
-	case FAILURE_CLOSED:
-		if (!failure->error)
-			return ": is our link-local in its AllowedIPs for us, as /128?";
-		break;
-	case FAILURE_REFUSED:
-		if (failure->status == STATUS_UNAVAILABLE)
-			return ": are its pools used up?";
-		break;
-	}
-	return "";
-}
-
-static void log_failed(const struct failure *failure)
-{
-	char text[256];
-
-	client_failure_text(text, sizeof(text), failure);
-	log_line(LOG_WARNING, "%s%s", text, hint(failure));
-}
-
-/* The wait is over: perhaps a request is still under way. */
-static void log_waited(void)
-{
-	const struct failure unreachable = { .kind = FAILURE_CONNECT_TIMEOUT };
-	const char *waited = daemon_parent() < 0 ? "no addresses yet" :
-			     "no addresses yet, going on in the background";
-	char text[256];
-
-	client_failure_text(text, sizeof(text), &monitor.failure);
-	if (*text) /* the hint has been said */
-		log_line(LOG_WARNING, "%s: %s", waited, text);
-	else
-		log_line(LOG_WARNING, "%s%s", waited, hint(&unreachable));
-}
+/* --- what has changed --- */
 
 static void change(const struct client_change *change)
 {
-	char now[2 * CIDR_STRLEN], before[2 * CIDR_STRLEN];
-
 	if (change->set)
 		addresses_set(&change->lease);
-	holding_text(now, &monitor.holding.lease);
-	holding_text(before, &monitor.before);
-	switch (change->report) {
-	case REPORT_GRANTED:
-		log_line(LOG_INFO, "leased %s for %u s", now, change->lease_time);
-		break;
-	case REPORT_CHANGED:
-		log_line(LOG_NOTICE, "leased %s for %u s, instead of %s", now, change->lease_time,
-			 before);
-		break;
-	case REPORT_RECOVERED:
-		log_line(LOG_INFO, "the server answers again: %s renewed", now);
-		break;
-	case REPORT_FAILED:
+	if (change->report == REPORT_FAILED)
 		monitor.failure = change->failure;
-		log_failed(&change->failure);
-		break;
-	case REPORT_EXPIRED:
-		log_line(LOG_WARNING, "the lease of %s has ended, not renewed: removed", before);
-		break;
-	case REPORT_RELEASED:
-		log_line(LOG_INFO, "released %s", before);
-		break;
-	}
+	client_report(change, &monitor.holding.lease, &monitor.before);
 }
 
 static void engine_message(struct supervisor *supervisor, const union message_buffer *message,
@@ -444,7 +369,7 @@ static uint64_t turn(void *data)
 	(void)data;
 	if (monitor.wait_until <= now) {
 		if (monitor.waiting)
-			log_waited();
+			client_report_waited(&monitor.failure);
 		ready();
 	}
 	if (monitor.stop_at <= now)
@@ -538,13 +463,13 @@ static void end(void)
 	control_unlink(monitor.setup.interface, "client");
 }
 
-static int run(uint32_t wait)
+static int run(void)
 {
 	if (!client_check(&monitor.setup) || !events_start() || !privileged_start())
 		return 1;
 	interface_start();
 	monitor.waiting = true;
-	monitor.wait_until = now_ms() + wait * 1000ULL;
+	monitor.wait_until = now_ms() + monitor.words.wait * 1000ULL;
 	loop_run(&monitor.loop, turn, NULL);
 	end();
 	return monitor.supervisor.lost;
@@ -552,24 +477,11 @@ static int run(uint32_t wait)
 
 int dynamic_client(int argc, const char *argv[])
 {
-	bool foreground = false;
-	uint32_t wait = WAIT_S;
-
-	if (argc < 2)
-		return dynamic_usage(argv[0], "which interface?");
-	for (int i = 2; i < argc; ++i) {
-		if (!strcmp(argv[i], "foreground")) {
-			foreground = true;
-		} else if (strcmp(argv[i], "wait")) {
-			return dynamic_usage(argv[0], "`%s' is not understood", argv[i]);
-		} else if (++i == argc || !number_parse(&wait, argv[i], WAIT_MAX)) {
-			return dynamic_usage(argv[0], "wait needs seconds, 0 to %d%s%s", WAIT_MAX,
-					     i < argc ? ", not " : "", i < argc ? argv[i] : "");
-		}
-	}
-	log_open(argv[1]);
-	if (!sandbox_allowed() || !daemon_start(foreground))
+	if (!client_words(&monitor.words, argc, argv))
 		return 1;
-	monitor.setup.interface = argv[1];
-	return run(wait);
+	log_open(monitor.words.interface);
+	if (!sandbox_allowed() || !daemon_start(monitor.words.foreground))
+		return 1;
+	monitor.setup.interface = monitor.words.interface;
+	return run();
 }

@@ -48,6 +48,7 @@ struct client {
 	uint64_t closing_until;
 	struct request request;
 	struct response response;
+	struct options options; /* of the response */
 	struct lines lines;
 };
 
@@ -87,6 +88,8 @@ static void tell_change(const struct lifecycle_actions *actions)
 		.set = actions->set,
 		.report = actions->report,
 		.lease = client.lifecycle.lease,
+		.options = client.lifecycle.options,
+		.unasked = client.response.unasked,
 		.lease_time = client.lifecycle.lease_time,
 		.failure = client.lifecycle.failure,
 	};
@@ -116,7 +119,11 @@ static void exchange_drop(void)
 static void exchange_begin(const struct request *request)
 {
 	client.request = *request;
-	memset(&client.response, 0, sizeof(client.response));
+	memset(&client.options, 0, sizeof(client.options));
+	client.response = (struct response){
+		.want = request->want,
+		.options = &client.options,
+	};
 	memset(&client.lines, 0, sizeof(client.lines));
 	client.phase = PHASE_WANTED;
 	tell_connect();
@@ -400,7 +407,7 @@ static void start(const struct client_start *message, int fd)
 
 	client.start = *message;
 	client.began = now_ms();
-	lifecycle_init(&client.lifecycle, message->seed);
+	lifecycle_init(&client.lifecycle, message->seed, message->want);
 	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, status_fill, NULL, NULL))
 		close(fd);
 	happens(&event);

@@ -22,7 +22,7 @@ enum client_message {
 	CLIENT_STOP, /* end in order */
 	/* engine to monitor */
 	CLIENT_CONNECT, /* wants a connection to the server */
-	CLIENT_CHANGE, /* of the addresses, or something for people to know, or both */
+	CLIENT_CHANGE, /* of what is leased, or something for people to know, or both */
 	CLIENT_FINISHED, /* answered CLIENT_STOP: nothing more will come */
 	CLIENT_TYPES,
 };
@@ -35,6 +35,7 @@ struct client_start {
 	char interface[16];
 	uint8_t server[KEY_LEN]; /* public key */
 	uint32_t up; /* the link is */
+	uint32_t want; /* WANT_... */
 };
 
 /* CLIENT_CONNECT, and CLIENT_SOCKET with the same number. */
@@ -56,9 +57,11 @@ struct client_plain {
 
 struct client_change {
 	struct message head;
-	uint32_t set; /* the interface shall have the addresses in lease, and no others of ours */
+	uint32_t set; /* the interface shall have what is in lease and options, no more of ours */
 	uint32_t report; /* enum report */
 	struct lifecycle_lease lease; /* with set; no address: none */
+	struct options options; /* with set */
+	uint32_t unasked; /* with set: WANT_..., what came all the same */
 	uint32_t lease_time; /* seconds, with REPORT_GRANTED and _CHANGED */
 	struct failure failure; /* with REPORT_FAILED */
 };

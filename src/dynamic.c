@@ -15,7 +15,9 @@ static const struct {
 	const char *words;
 	const char *description;
 } subcommands[] = {
-	{ "client", dynamic_client, "<interface> [foreground] [wait <seconds>]",
+	{ "client", dynamic_client,
+	  "<interface> [foreground] [wait <seconds>] [accept <word>[,<word>]...] "
+	  "[table <number> | off]",
 	  "Lease addresses for an interface, and keep them leased" },
 	{ "server", dynamic_server,
 	  "<interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]",

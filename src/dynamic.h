@@ -9,7 +9,7 @@
 
 #define WG_DYNAMIC_VERSION "0.1.0"
 
-/* `client <interface> [foreground] [wait <seconds>]': client-monitor.c. */
+/* `client <interface> [foreground] ...': client-monitor.c, and client-words.c for the words. */
 int dynamic_client(int argc, const char *argv[]);
 
 /* `server <interface> [foreground] [pool <cidr>,...] [lease-time <seconds>]': server-monitor.c. */

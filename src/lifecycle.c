@@ -25,10 +25,11 @@ const char *lifecycle_name(enum lifecycle_state state)
 	return names[state];
 }
 
-void lifecycle_init(struct lifecycle *l, uint64_t seed)
+void lifecycle_init(struct lifecycle *l, uint64_t seed, uint32_t want)
 {
 	*l = (struct lifecycle){
 		.random = seed,
+		.want = want,
 		.deadline = UINT64_MAX,
 		.pause = LIFECYCLE_PAUSE_MIN,
 	};
@@ -76,6 +77,12 @@ static uint64_t next_pause(struct lifecycle *l, uint64_t now)
 	return pause;
 }
 
+static void lose(struct lifecycle *l)
+{
+	memset(&l->lease, 0, sizeof(l->lease));
+	memset(&l->options, 0, sizeof(l->options));
+}
+
 /* Changes the state, and does what each begins with. */
 static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		  struct lifecycle_actions *actions)
@@ -91,8 +98,9 @@ static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 			.command = COMMAND_REQUEST_IP,
 			.wish = { WISH_ANY, WISH_ANY },
 			.extended = true,
+			.want = l->want,
 		};
-		l->connected = false;
+		l->connected = l->called = false;
 		l->sent = now;
 		l->deadline = now + LIFECYCLE_EXCHANGE_MS;
 		++l->counters.requests;
@@ -103,7 +111,7 @@ static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		break;
 	case LIFECYCLE_BOUND:
 		l->pause = LIFECYCLE_PAUSE_MIN;
-		l->deadline = l->renew_at;
+		l->deadline = l->called ? now : l->renew_at;
 		break;
 	case LIFECYCLE_DOWN:
 		actions->cancel = true;
@@ -118,7 +126,7 @@ static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		actions->cancel = true;
 		actions->set = lifecycle_holds(l);
 		actions->finished = true;
-		memset(&l->lease, 0, sizeof(l->lease));
+		lose(l);
 		break;
 	case LIFECYCLE_NEW:
 	case LIFECYCLE_STATES:
@@ -160,7 +168,7 @@ static void fail_by(struct lifecycle *l, uint64_t now, enum failure_kind kind,
 
 static void expire(struct lifecycle *l, uint64_t now, struct lifecycle_actions *actions)
 {
-	memset(&l->lease, 0, sizeof(l->lease));
+	lose(l);
 	++l->counters.expiries;
 	actions->set = true;
 	actions->report = REPORT_EXPIRED;
@@ -274,6 +282,10 @@ static void lease_take(struct lifecycle *l, uint64_t now, uint64_t wall, const s
 		++l->counters.renewals;
 	memcpy(l->lease.ip, ip, sizeof(ip));
 	l->lease.until = until;
+	if (r->options)
+		l->options = *r->options;
+	else
+		memset(&l->options, 0, sizeof(l->options));
 	l->lease_time = r->lease_time;
 	l->renew_at = renewal(l, now, start, r);
 	memset(&l->failure, 0, sizeof(l->failure));
@@ -324,6 +336,25 @@ static void stop(struct lifecycle *l, uint64_t now, struct lifecycle_actions *ac
 		enter(l, LIFECYCLE_ENDED, now, actions);
 }
 
+/* What a request under way brings may be what was before the call: another follows it. */
+static void call(struct lifecycle *l, uint64_t now, struct lifecycle_actions *actions)
+{
+	switch (l->state) {
+	case LIFECYCLE_ASKING:
+	case LIFECYCLE_RENEWING:
+		l->called = true;
+		break;
+	case LIFECYCLE_WAITING:
+	case LIFECYCLE_BOUND:
+	case LIFECYCLE_RETRYING:
+		ask_afresh(l, now, actions);
+		break;
+	default:
+		return;
+	}
+	++l->counters.calls;
+}
+
 void lifecycle_event(struct lifecycle *l, uint64_t now, const struct lifecycle_event *event,
 		     struct lifecycle_actions *actions)
 {
@@ -360,6 +391,9 @@ void lifecycle_event(struct lifecycle *l, uint64_t now, const struct lifecycle_e
 			enter(l, LIFECYCLE_ENDED, now, actions);
 		else if (!ending && l->state != LIFECYCLE_NEW)
 			enter(l, LIFECYCLE_DOWN, now, actions);
+		break;
+	case EVENT_CALLED:
+		call(l, now, actions);
 		break;
 	case EVENT_STOP:
 		if (!ending)

@@ -65,6 +65,7 @@ enum lifecycle_event_type {
 	EVENT_RESPONSE, /* response, wall */
 	EVENT_UP, /* the link is */
 	EVENT_DOWN,
+	EVENT_CALLED, /* the server wants to be asked at once */
 	EVENT_STOP,
 	EVENT_TIME, /* nothing but that time has passed */
 };
@@ -100,14 +101,14 @@ struct lifecycle_actions {
 	bool ask; /* abandon what is under way, connect, and send this request */
 	struct request request;
 	bool cancel; /* abandon what is under way */
-	bool set; /* the interface shall have the addresses in lease, and no others of ours */
+	bool set; /* the interface shall have what is in lease and options, and no more of ours */
 	bool finished;
 	enum report report; /* with REPORT_FAILED, the reason is in failure */
 };
 
 /* Since lifecycle_init(). */
 struct lifecycle_counters {
-	uint64_t requests, grants, renewals, expiries;
+	uint64_t requests, grants, renewals, expiries, calls;
 	uint64_t failures[FAILURE_KINDS]; /* of requests */
 	uint64_t refusals[STATUS_LATER + 1]; /* of these, FAILURE_REFUSED by status */
 };
@@ -115,6 +116,7 @@ struct lifecycle_counters {
 struct lifecycle {
 	enum lifecycle_state state;
 	struct lifecycle_lease lease; /* held; no address: nothing */
+	struct options options; /* that came with it */
 	uint32_t lease_time; /* seconds, as granted; 0: not known (an earlier client asked) */
 	uint64_t renew_at;
 	struct failure failure; /* of the last attempt; kind 0 when it was a success */
@@ -123,14 +125,18 @@ struct lifecycle {
 	/* lifecycle.c's own: */
 	uint64_t deadline; /* of the state */
 	uint64_t sent; /* when the request under way was */
-	bool connected;
+	bool connected, called; /* since the request under way was made */
+	uint32_t want;
 	uint32_t pause; /* seconds, the longest that the next one may be */
 	uint32_t retry; /* seconds, as the server wished; 0: it didn't */
 	uint64_t random;
 };
 
-/* Begins; seed is any number, and decides all that is random. */
-void lifecycle_init(struct lifecycle *l, uint64_t seed);
+/*
+ * Begins; seed is any number, and decides all that is random; want (WANT_...) is asked for with
+ * each lease.
+ */
+void lifecycle_init(struct lifecycle *l, uint64_t seed, uint32_t want);
 
 /*
  * Takes an event at the time now, and says what to do. Events that do not fit the state, as those

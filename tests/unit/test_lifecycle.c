@@ -107,7 +107,7 @@ static int begin(void **state)
 {
 	(void)state;
 	now = BEGIN;
-	lifecycle_init(&l, 1);
+	lifecycle_init(&l, 1, WANT_CALL);
 	happens_only(EVENT_START);
 	return 0;
 }
@@ -164,7 +164,7 @@ static void asks_when_started_with_the_link_down(void **state)
 	const struct lifecycle_event event = { .type = EVENT_START };
 
 	(void)state;
-	lifecycle_init(&l, 1);
+	lifecycle_init(&l, 1, WANT_CALL);
 	happens(&event);
 	assert_int_equal(l.state, LIFECYCLE_DOWN);
 	assert_false(a.ask);
@@ -182,7 +182,7 @@ static void renews_at_once_what_another_has_left(void **state)
 
 	(void)state;
 	memcpy(held.ip, granted.ip, sizeof(held.ip));
-	lifecycle_init(&l, 1);
+	lifecycle_init(&l, 1, WANT_CALL);
 	happens(&event);
 	assert_int_equal(l.state, LIFECYCLE_RENEWING);
 	assert_asks(COMMAND_REQUEST_IP);
@@ -193,7 +193,7 @@ static void renews_at_once_what_another_has_left(void **state)
 
 	/* What has ended is not held. */
 	held.until = BEGIN;
-	lifecycle_init(&l, 1);
+	lifecycle_init(&l, 1, WANT_CALL);
 	happens(&event);
 	assert_int_equal(l.state, LIFECYCLE_ASKING);
 }
@@ -207,7 +207,7 @@ static void renews_at_half_the_lease_by_chance_earlier(void **state)
 	(void)state;
 	for (int seed = 0; seed < 2000; ++seed) {
 		now = BEGIN;
-		lifecycle_init(&l, seed);
+		lifecycle_init(&l, seed, WANT_CALL);
 		happens_only(EVENT_START);
 		grant(3600);
 		after = next();
@@ -869,7 +869,7 @@ static void stop_in_every_state(void **state)
 	happens_only(EVENT_STOP);
 	assert_true(a.finished && a.set && !a.ask);
 
-	lifecycle_init(&l, 1); /* new */
+	lifecycle_init(&l, 1, WANT_CALL); /* new */
 	happens_only(EVENT_STOP);
 	assert_true(a.finished && !a.ask);
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -261,20 +262,31 @@ static bool look_each(const struct net_address *address, void *data)
 	return !look->found;
 }
 
+/* Where there is no route to the server, one is added. Returns 0 or -errno. */
+static int server_route(void)
+{
+	uint8_t type;
+	int ret;
+
+	if (!net_route_type(monitor.setup.ifindex, &client_server_address, &type))
+		return 0;
+	ret = net_route_add(monitor.setup.ifindex, RT_TABLE_MAIN, &client_server_address,
+			    ROUTE_METRIC);
+	monitor.route_added |= !ret;
+	return ret == -EEXIST ? 0 : ret;
+}
+
 /* Going down has taken away all that is IPv6 on it. */
 static void restore(void)
 {
 	struct look look = { false };
 	unsigned int ifindex = monitor.setup.ifindex;
-	uint8_t type;
 	int ret = net_addresses(look_each, &look);
 
 	if (!ret && !look.found)
 		ret = net_address_set(ifindex, &monitor.setup.link_local, NET_FOREVER);
-	if (!ret && net_route_type(ifindex, &client_server_address, &type)) {
-		ret = net_route_add(ifindex, &client_server_address, ROUTE_METRIC);
-		monitor.route_added |= !ret;
-	}
+	if (!ret)
+		ret = server_route();
 	if (ret)
 		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
 			 strerror(-ret));
@@ -434,17 +446,13 @@ static bool events_start(void)
 /* The interface as it is, from which the events go on. */
 static void interface_start(void)
 {
-	uint8_t type;
 	int ret;
 
 	monitor.up = true; /* it was, a moment ago */
 	link_look();
-	if (net_route_type(monitor.setup.ifindex, &client_server_address, &type)) {
-		ret = net_route_add(monitor.setup.ifindex, &client_server_address, ROUTE_METRIC);
-		monitor.route_added = !ret;
-		if (ret)
-			log_line(LOG_ERR, "cannot add a route to fe80::: %s", strerror(-ret));
-	}
+	ret = server_route();
+	if (ret)
+		log_line(LOG_ERR, "cannot add a route to fe80::: %s", strerror(-ret));
 	monitor.holding.ifindex = monitor.setup.ifindex;
 	monitor.holding.interface = monitor.setup.interface;
 	ret = holding_adopt(&monitor.holding, now_ms());
@@ -459,7 +467,8 @@ static void end(void)
 	supervisor_close(&monitor.supervisor);
 	holding_set(&monitor.holding, &nothing, now_ms());
 	if (monitor.route_added && !monitor.gone)
-		net_route_delete(monitor.setup.ifindex, &client_server_address, ROUTE_METRIC);
+		net_route_delete(monitor.setup.ifindex, RT_TABLE_MAIN,
+				 &client_server_address, ROUTE_METRIC);
 	control_unlink(monitor.setup.interface, "client");
 }
 

@@ -77,6 +77,14 @@ static int order_compare(const void *a, const void *b, void *data)
 	return cidr_compare(&ips[*(const uint32_t *)a].cidr, &ips[*(const uint32_t *)b].cidr);
 }
 
+static void endpoint_of(struct cidr *endpoint, const struct wgpeer *peer)
+{
+	if (peer->endpoint.addr.sa_family == AF_INET)
+		cidr_host(endpoint, AF_INET, &peer->endpoint.addr4.sin_addr);
+	else if (peer->endpoint.addr.sa_family == AF_INET6)
+		cidr_host(endpoint, AF_INET6, &peer->endpoint.addr6.sin6_addr);
+}
+
 static bool add_peers(struct builder *b, struct wgpeer **sorted)
 {
 	struct device_peer *peer;
@@ -87,6 +95,7 @@ static bool add_peers(struct builder *b, struct wgpeer **sorted)
 		peer = &b->peers[i];
 		memcpy(peer->key, sorted[i]->public_key, KEY_LEN);
 		peer->first = b->head.ips;
+		endpoint_of(&peer->endpoint, sorted[i]);
 		for_each_wgallowedip(sorted[i], ip) {
 			if (!family_bits(ip->family) || ip->cidr > family_bits(ip->family))
 				continue;

@@ -17,7 +17,7 @@
 
 #include "cidr.h"
 
-enum { KEY_LEN = 32, DEVICE_BATCH = 64 /* addresses in one change */ };
+enum { KEY_LEN = 32, DEVICE_BATCH = 64 /* prefixes in one change */ };
 
 #define DEVICE_NOBODY UINT32_MAX /* no such peer */
 #define DEVICE_SELF (UINT32_MAX - 1) /* the holder of the host's own addresses */
@@ -25,6 +25,7 @@ enum { KEY_LEN = 32, DEVICE_BATCH = 64 /* addresses in one change */ };
 struct device_peer {
 	uint8_t key[KEY_LEN];
 	uint32_t first, count; /* its allowed-ips, in ips[] */
+	struct cidr endpoint; /* family 0: none */
 };
 
 struct device_ip {
@@ -74,25 +75,25 @@ const struct device_ip *reading_exact(const struct reading *reading, const struc
 const struct device_ip *reading_holder(const struct reading *reading, const struct cidr *cidr,
 				       int over, uint32_t except);
 
-/* Whether the peer has this very address, as /32 or /128, in its allowed-ips. */
+/* Whether the peer has just this prefix (masked) in its allowed-ips. */
 bool reading_has(const struct reading *reading, uint32_t peer, const struct cidr *ip);
 
-/* One address for one peer. */
+/* One prefix for one peer. */
 struct device_change {
 	uint8_t key[KEY_LEN];
-	struct cidr ip; /* a host prefix */
+	struct cidr ip; /* masked */
 };
 
 /*
- * Adds each address to the allowed-ips of its peer; nothing else of any peer changes, except that
- * whoever held just this address loses it. A peer that is not there is not made. At most
+ * Adds each prefix to the allowed-ips of its peer; nothing else of any peer changes, except that
+ * whoever held just this prefix loses it. A peer that is not there is not made. At most
  * DEVICE_BATCH. Returns 0 (which does not say that the peers were there) or -errno (some may
  * have been made all the same).
  */
 int device_allow(const char *name, const struct device_change *changes, size_t count);
 
 /*
- * Takes the addresses from whichever peers hold just them (the keys are not looked at), by handing
+ * Takes the prefixes from whichever peers hold just them (the keys are not looked at), by handing
  * them to a throw-away peer that is removed in the same message. At most DEVICE_BATCH. Returns 0
  * or -errno.
  */

@@ -85,8 +85,12 @@ static int kind_attr(const struct nlattr *attr, void *data)
 
 static int link_attr(const struct nlattr *attr, void *data)
 {
+	struct net_link *link = data;
+
 	if (mnl_attr_get_type(attr) == IFLA_LINKINFO)
 		return mnl_attr_parse_nested(attr, kind_attr, data);
+	if (mnl_attr_get_type(attr) == IFLA_MTU && mnl_attr_get_payload_len(attr) >= 4)
+		link->mtu = mnl_attr_get_u32(attr);
 	return MNL_CB_OK;
 }
 
@@ -239,41 +243,141 @@ int net_address_delete(unsigned int ifindex, const struct cidr *cidr)
 	return ret == -EADDRNOTAVAIL ? 0 : ret;
 }
 
+int net_mtu_set(unsigned int ifindex, uint32_t mtu)
+{
+	struct ifinfomsg *info;
+	struct exchange x;
+
+	info = exchange_begin(&x, RTM_NEWLINK, 0, sizeof(*info));
+	info->ifi_index = ifindex;
+	mnl_attr_put_u32(x.head, IFLA_MTU, mtu);
+	return exchange_change(&x);
+}
+
 static void route_begin(struct exchange *x, uint16_t type, uint16_t flags, unsigned int ifindex,
-			const struct cidr *cidr)
+			uint32_t table, const struct cidr *cidr, uint32_t metric)
 {
 	struct rtmsg *info = exchange_begin(x, type, flags, sizeof(*info));
 
 	info->rtm_family = cidr->family;
 	info->rtm_dst_len = cidr->prefix;
-	info->rtm_table = RT_TABLE_MAIN;
 	info->rtm_protocol = NET_PROTOCOL;
 	info->rtm_scope = cidr->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	info->rtm_type = RTN_UNICAST;
+	mnl_attr_put_u32(x->head, RTA_TABLE, table);
 	mnl_attr_put(x->head, RTA_DST, family_bits(cidr->family) / 8, cidr->ip);
 	mnl_attr_put_u32(x->head, RTA_OIF, ifindex);
+	if (metric)
+		mnl_attr_put_u32(x->head, RTA_PRIORITY, metric);
 }
 
-int net_route_add(unsigned int ifindex, const struct cidr *cidr, uint32_t metric)
+int net_route_add(unsigned int ifindex, uint32_t table, const struct cidr *cidr, uint32_t metric)
+{
+	struct exchange x;
+
+	route_begin(&x, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, ifindex, table, cidr, metric);
+	return exchange_change(&x);
+}
+
+int net_route_delete(unsigned int ifindex, uint32_t table, const struct cidr *cidr,
+		     uint32_t metric)
 {
 	struct exchange x;
 	int ret;
 
-	route_begin(&x, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, ifindex, cidr);
-	mnl_attr_put_u32(x.head, RTA_PRIORITY, metric);
-	ret = exchange_change(&x);
-	return ret == -EEXIST ? 0 : ret;
-}
-
-int net_route_delete(unsigned int ifindex, const struct cidr *cidr, uint32_t metric)
-{
-	struct exchange x;
-	int ret;
-
-	route_begin(&x, RTM_DELROUTE, 0, ifindex, cidr);
-	mnl_attr_put_u32(x.head, RTA_PRIORITY, metric);
+	route_begin(&x, RTM_DELROUTE, 0, ifindex, table, cidr, metric);
 	ret = exchange_change(&x);
 	return ret == -ESRCH ? 0 : ret;
+}
+
+struct route_walk {
+	void (*each)(const struct net_route *route, void *data);
+	void *data;
+	struct net_route route;
+	const struct rtnexthop *ways; /* where it has several */
+	int ways_len;
+};
+
+static int way_attr(const struct nlattr *attr, void *data)
+{
+	uint16_t len = mnl_attr_get_payload_len(attr);
+	const struct rtvia *via = mnl_attr_get_payload(attr);
+	struct net_route *route = data;
+
+	if (mnl_attr_get_type(attr) == RTA_GATEWAY && len == family_bits(route->to.family) / 8)
+		cidr_host(&route->gateway, route->to.family, via);
+	else if (mnl_attr_get_type(attr) == RTA_VIA && len > sizeof(*via) &&
+		 len - sizeof(*via) == family_bits(via->rtvia_family) / 8)
+		cidr_host(&route->gateway, via->rtvia_family, via->rtvia_addr);
+	return MNL_CB_OK;
+}
+
+static int route_attr(const struct nlattr *attr, void *data)
+{
+	uint16_t len = mnl_attr_get_payload_len(attr);
+	struct route_walk *walk = data;
+
+	switch (mnl_attr_get_type(attr)) {
+	case RTA_DST:
+		if (len == family_bits(walk->route.to.family) / 8)
+			memcpy(walk->route.to.ip, mnl_attr_get_payload(attr), len);
+		break;
+	case RTA_OIF:
+		if (len >= sizeof(uint32_t))
+			walk->route.ifindex = mnl_attr_get_u32(attr);
+		break;
+	case RTA_MULTIPATH:
+		walk->ways = mnl_attr_get_payload(attr);
+		walk->ways_len = len;
+		break;
+	}
+	return way_attr(attr, &walk->route);
+}
+
+static void ways(struct route_walk *walk)
+{
+	const struct rtnexthop *way = walk->ways;
+
+	for (; RTNH_OK(way, walk->ways_len); way = RTNH_NEXT(way)) {
+		walk->route.ifindex = way->rtnh_ifindex;
+		walk->route.gateway.family = 0;
+		mnl_attr_parse_payload(RTNH_DATA(way), way->rtnh_len - RTNH_LENGTH(0), way_attr,
+				       &walk->route);
+		walk->each(&walk->route, walk->data);
+		walk->ways_len -= RTNH_ALIGN(way->rtnh_len);
+	}
+}
+
+static int routes_message(const struct nlmsghdr *head, void *data)
+{
+	const struct rtmsg *info = mnl_nlmsg_get_payload(head);
+	struct route_walk *walk = data;
+
+	if (info->rtm_type != RTN_UNICAST || !family_bits(info->rtm_family))
+		return MNL_CB_OK;
+	walk->route = (struct net_route){
+		.to = { .family = info->rtm_family, .prefix = info->rtm_dst_len },
+	};
+	walk->ways = NULL;
+	mnl_attr_parse(head, sizeof(*info), route_attr, walk);
+	if (walk->ways)
+		ways(walk);
+	else
+		walk->each(&walk->route, walk->data);
+	return MNL_CB_OK;
+}
+
+int net_routes(void (*each)(const struct net_route *route, void *data), void *data)
+{
+	struct route_walk walk = { .each = each, .data = data };
+	struct exchange x;
+	int ret = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && ret == -EINTR; ++i) {
+		exchange_begin(&x, RTM_GETROUTE, NLM_F_DUMP, sizeof(struct rtmsg));
+		ret = exchange_run(&x, routes_message, &walk);
+	}
+	return ret;
 }
 
 static int route_message(const struct nlmsghdr *head, void *data)

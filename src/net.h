@@ -23,6 +23,7 @@ enum { NET_PROTOCOL = 97 };
 struct net_link {
 	unsigned int ifindex;
 	bool up;
+	uint32_t mtu; /* bytes */
 	char kind[16]; /* "wireguard", "tun", ... or "" */
 };
 
@@ -50,11 +51,30 @@ int net_address_set(unsigned int ifindex, const struct cidr *cidr, uint32_t vali
 /* Removes an address; one that is not there is no error. */
 int net_address_delete(unsigned int ifindex, const struct cidr *cidr);
 
-/* Adds a route in the main table, marked as ours; one that is there already is no error. */
-int net_route_add(unsigned int ifindex, const struct cidr *cidr, uint32_t metric);
+/* Sets the MTU of an interface. */
+int net_mtu_set(unsigned int ifindex, uint32_t mtu);
+
+/*
+ * Adds a route to this routing table, marked as ours; -EEXIST when one like it is there already.
+ * Metric 0: as the kernel has it.
+ */
+int net_route_add(unsigned int ifindex, uint32_t table, const struct cidr *cidr, uint32_t metric);
 
 /* Removes a route that is marked as ours; one that is not there is no error. */
-int net_route_delete(unsigned int ifindex, const struct cidr *cidr, uint32_t metric);
+int net_route_delete(unsigned int ifindex, uint32_t table, const struct cidr *cidr,
+		     uint32_t metric);
+
+/* A unicast route, by one of its ways. */
+struct net_route {
+	unsigned int ifindex; /* 0: no interface */
+	struct cidr to, gateway; /* a host; family 0: none */
+};
+
+/*
+ * Calls each(route, data) for each way of all unicast routes, of all tables; of one that changes
+ * meanwhile perhaps more than once.
+ */
+int net_routes(void (*each)(const struct net_route *route, void *data), void *data);
 
 /*
  * How the kernel would send to this address on this interface: *type becomes RTN_UNICAST,

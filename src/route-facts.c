@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+/* Addresses and routes of the other interfaces, resolvers, and the tunnel's own peers. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net.h"
+#include "route-facts.h"
+
+/* With a resolver of its own on this host, systemd keeps the real ones in the second. */
+static const char *const resolver_files[] = {
+	"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf",
+};
+
+static bool matters(const struct route_facts *facts, const struct cidr *net)
+{
+	for (uint32_t i = 0; i < facts->pushed->routes; ++i) {
+		if (facts->pushed->route[i].prefix && cidr_overlaps(&facts->pushed->route[i], net))
+			return true;
+	}
+	return false;
+}
+
+static void add(struct route_facts *facts, enum fact_kind kind, const struct cidr *net)
+{
+	struct fact fact = { .kind = kind, .net = *net };
+	struct fact *list;
+
+	cidr_mask(&fact.net);
+	if (!matters(facts, &fact.net))
+		return;
+	if (facts->count == facts->room) {
+		facts->room = facts->room ? 2 * facts->room : 16;
+		list = reallocarray(facts->list, facts->room, sizeof(*list));
+		if (!list) {
+			facts->room = facts->count;
+			facts->lost = true;
+			return;
+		}
+		facts->list = list;
+	}
+	facts->list[facts->count++] = fact;
+}
+
+static bool address_each(const struct net_address *address, void *data)
+{
+	struct route_facts *facts = data;
+
+	if (address->ifindex != facts->ifindex)
+		add(facts, FACT_CONNECTED, &address->cidr);
+	return true;
+}
+
+static void route_each(const struct net_route *route, void *data)
+{
+	struct route_facts *facts = data;
+
+	if (route->ifindex == facts->ifindex)
+		return;
+	if (route->gateway.family)
+		add(facts, FACT_GATEWAY, &route->gateway);
+	if (route->to.prefix)
+		add(facts, route->gateway.family ? FACT_ROUTED : FACT_CONNECTED, &route->to);
+}
+
+static bool is_known(const struct route_facts *facts, const struct cidr *resolver)
+{
+	for (int k = 0; k < 2; ++k) {
+		for (uint32_t i = 0; facts->known[k] && i < facts->known[k]->dns_count; ++i) {
+			if (!cidr_compare(&facts->known[k]->dns[i], resolver))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void resolvers(struct route_facts *facts, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	struct cidr resolver;
+	char line[512], ip[64];
+
+	if (!file)
+		return; /* then there are none */
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", ip) == 1 &&
+		    cidr_parse(&resolver, ip, strlen(ip)) && !is_known(facts, &resolver))
+			add(facts, FACT_RESOLVER, &resolver);
+	}
+	fclose(file);
+}
+
+static void peers(struct route_facts *facts)
+{
+	const struct reading *reading = facts->reading;
+
+	for (uint32_t i = 0; i < reading->head->ips; ++i) {
+		if (reading->ips[i].peer != facts->server && reading->ips[i].peer != DEVICE_SELF)
+			add(facts, FACT_PEER, &reading->ips[i].cidr);
+	}
+	for (uint32_t i = 0; i < reading->head->peers; ++i) {
+		if (reading->peers[i].endpoint.family)
+			add(facts, FACT_ENDPOINT, &reading->peers[i].endpoint);
+	}
+}
+
+int route_facts(struct route_facts *facts)
+{
+	int ret = net_addresses(address_each, facts);
+
+	if (!ret)
+		ret = net_routes(route_each, facts);
+	for (size_t i = 0; i < sizeof(resolver_files) / sizeof(*resolver_files); ++i)
+		resolvers(facts, resolver_files[i]);
+	peers(facts);
+	return ret ? ret : facts->lost ? -ENOMEM : 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What the host has besides the tunnel, for route-check.h: asked of the kernel, each time anew. */
+
+#ifndef ROUTE_FACTS_H
+#define ROUTE_FACTS_H
+
+#include "device.h"
+#include "options.h"
+#include "route-check.h"
+
+struct route_facts {
+	/* set by the caller: */
+	unsigned int ifindex; /* of the tunnel */
+	const struct reading *reading; /* of it */
+	uint32_t server; /* the peer's index in it */
+	const struct options *pushed; /* what overlaps none of these routes is left out */
+	const struct options *known[2]; /* whose resolvers are not the host's; or NULL */
+
+	struct fact *list;
+	size_t count, room;
+	bool lost; /* out of memory */
+};
+
+/*
+ * Gathers them; list is the caller's to free. Returns 0 or -errno: then they are not all there,
+ * and nothing may be judged by them.
+ */
+int route_facts(struct route_facts *facts);
+
+#endif

@@ -108,23 +108,27 @@ static int wait_reading(pid_t child)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : ETIMEDOUT;
 }
 
-/* Reads the device; *reading is the caller's to unmap. */
-static bool check_device(const struct client_setup *setup, struct reading *reading)
+int client_reading(const char *interface, struct reading *reading)
 {
 	int fd, ret;
-	pid_t child = device_read(setup->interface, &fd);
+	pid_t child = device_read(interface, &fd);
 
-	if (child < 0) {
-		log_failure("cannot start a process: %s", strerror(-child));
-		return false;
-	}
-	ret = wait_reading(child);
+	if (child < 0)
+		return child;
+	ret = -wait_reading(child);
+	if (!ret)
+		ret = reading_map(reading, fd);
+	close(fd);
+	return ret;
+}
+
+static bool check_device(const struct client_setup *setup, struct reading *reading)
+{
+	int ret = client_reading(setup->interface, reading);
+
 	if (ret)
 		log_failure("is not a WireGuard interface (`wg show interfaces' lists those): %s",
-			    strerror(ret));
-	else if ((ret = reading_map(reading, fd)))
-		log_failure("cannot read the interface: %s", strerror(-ret));
-	close(fd);
+			    strerror(-ret));
 	return !ret;
 }
 

@@ -28,4 +28,10 @@ extern const struct cidr client_server_address;
  */
 bool client_check(struct client_setup *setup);
 
+/*
+ * Reads the device, by a child that it waits for; *reading is the caller's to unmap. Returns 0 or
+ * -errno: -ETIMEDOUT, too, when daemon_parent() has gone meanwhile.
+ */
+int client_reading(const char *interface, struct reading *reading);
+
 #endif

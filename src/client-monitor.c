@@ -29,6 +29,7 @@
 #include "holding.h"
 #include "log.h"
 #include "net.h"
+#include "network.h"
 #include "sandbox.h"
 #include "supervisor.h"
 
@@ -44,11 +45,14 @@ struct monitor {
 	struct watch signals, events, parent;
 	struct client_words words;
 	struct client_setup setup;
-	struct holding holding;
-	struct lifecycle_lease before; /* what was held before the last change */
+	struct lifecycle_lease lease; /* what is held */
+	struct lifecycle_lease before; /* what was, before the last change */
+	struct holding holding; /* of it, what the interface shall have */
+	struct network network;
 	struct failure failure; /* the last that was reported */
 	int control; /* the listening socket */
 	bool up, gone; /* of the interface */
+	bool changed; /* some address of the host has */
 	bool route_added; /* to fe80::, as there was none */
 	bool waiting; /* for the first addresses */
 	uint64_t wait_until, stop_at; /* NEVER */
@@ -64,21 +68,15 @@ const struct message_rule client_monitor_rules[CLIENT_TYPES] = {
 
 /* --- to the engine --- */
 
-static void engine_up(struct supervisor *supervisor)
+static void tell_network(void)
 {
-	struct client_start start = {
-		.head.type = CLIENT_START,
-		.held = monitor.holding.lease,
-		.link_local = monitor.setup.link_local,
-		.up = monitor.up,
-		.want = accept_want(&monitor.words.accept),
+	struct client_network network = {
+		.head.type = CLIENT_NETWORK,
+		.options = monitor.network.now.options,
 	};
 
-	snprintf(start.interface, sizeof(start.interface), "%s", monitor.setup.interface);
-	memcpy(start.server, monitor.setup.server, KEY_LEN);
-	if (getrandom(&start.seed, sizeof(start.seed), GRND_NONBLOCK) < 0)
-		start.seed = now_ms(); /* spreads clients in time, protects nothing */
-	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
+	memcpy(network.allowed, monitor.network.now.allowed, sizeof(network.allowed));
+	supervisor_send(&monitor.supervisor, &network.head, sizeof(network), -1);
 }
 
 static void tell_link(void)
@@ -104,8 +102,8 @@ static void stop(void)
 
 /* --- orders of the engine --- */
 
-/* A socket that is connecting to the server, from our own link-local and within the tunnel. */
-static int socket_make(struct failure *failure)
+/* A socket that connects to the server, from our own link-local and within the tunnel. */
+static int socket_make(int type, struct failure *failure)
 {
 	const struct linger linger = { .l_onoff = 1 }; /* see client.c */
 	const int one = 1;
@@ -115,7 +113,7 @@ static int socket_make(struct failure *failure)
 		.sin6_scope_id = monitor.setup.ifindex,
 	};
 	const char *interface = monitor.setup.interface;
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&address.sin6_addr, monitor.setup.link_local.ip, sizeof(address.sin6_addr));
 	failure->kind = FAILURE_SOCKET;
@@ -139,10 +137,23 @@ failed:
 	return -1;
 }
 
+/* Opened anew for each engine, and each time that the link has been down. */
+static void calls_open(void)
+{
+	const struct client_plain message = { .head.type = CLIENT_CALLS };
+	struct failure failure;
+	int fd = monitor.up ? socket_make(SOCK_DGRAM, &failure) : -1;
+
+	if (fd < 0)
+		return; /* changes are then learnt of by renewing alone */
+	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
+	close(fd);
+}
+
 static void order_connect(const struct client_connect *order)
 {
 	struct client_connect answer = { .head.type = CLIENT_SOCKET, .number = order->number };
-	int fd = socket_make(&answer.failure);
+	int fd = socket_make(SOCK_STREAM, &answer.failure);
 
 	supervisor_send(&monitor.supervisor, &answer.head, sizeof(answer), fd);
 	if (fd >= 0)
@@ -172,24 +183,46 @@ static bool lease_any(const struct lifecycle_lease *lease)
 /* When the monitor itself removes what is held. */
 static uint64_t expiry(void)
 {
-	const struct lifecycle_lease *lease = &monitor.holding.lease;
-
-	return lease_any(lease) ? lease->until + EXPIRY_MS : NEVER;
+	return lease_any(&monitor.lease) ? monitor.lease.until + EXPIRY_MS : NEVER;
 }
 
-static void addresses_set(const struct lifecycle_lease *lease)
+/* The lease, and what came with it, from now on. Returns whether its addresses are there. */
+static bool hold(const struct lifecycle_lease *lease, const struct options *options)
 {
+	const struct lifecycle_lease nothing = { 0 };
+	bool accepted = monitor.words.accept.words & ACCEPT_ADDRESS, there;
+
+	monitor.lease = *lease;
+	if (!lease_any(lease))
+		network_clear(&monitor.network);
+	there = holding_set(&monitor.holding, accepted ? lease : &nothing, now_ms());
+	if (lease_any(lease))
+		network_set(&monitor.network, options);
+	tell_network();
+	return there;
+}
+
+static void hold_nothing(void)
+{
+	const struct lifecycle_lease nothing = { 0 };
+
+	hold(&nothing, NULL);
+}
+
+static void lease_set(const struct client_change *change)
+{
+	const struct lifecycle_lease *lease = &change->lease;
 	uint64_t now = now_ms();
 
 	/* A delay of ours may have eaten up what was left. */
 	if (lease_any(lease) && lease->until <= now)
 		return;
-	if (!lease_valid(lease, now)) {
-		log_line(LOG_ERR, "the engine wants addresses that no lease can have: ignored");
+	if (!lease_valid(lease, now) || !options_valid(&change->options)) {
+		log_line(LOG_ERR, "the engine wants what no lease can have: ignored");
 		return;
 	}
-	monitor.before = monitor.holding.lease;
-	if (holding_set(&monitor.holding, lease, now) && lease_any(lease) && monitor.waiting) {
+	monitor.before = monitor.lease;
+	if (hold(lease, &change->options) && lease_any(lease) && monitor.waiting) {
 		monitor.waiting = false;
 		monitor.wait_until = now;
 	}
@@ -198,23 +231,38 @@ static void addresses_set(const struct lifecycle_lease *lease)
 /* The engine, which should have, has not: it is being started again, or hangs. */
 static void expire(uint64_t now)
 {
-	const struct lifecycle_lease nothing = { 0 };
-
 	if (expiry() > now)
 		return;
-	log_line(LOG_WARNING, "a lease has ended: its addresses are removed");
-	holding_set(&monitor.holding, &nothing, now);
+	log_line(LOG_WARNING, "a lease has ended: what came with it is removed");
+	hold_nothing();
 }
-
-/* --- what has changed --- */
 
 static void change(const struct client_change *change)
 {
 	if (change->set)
-		addresses_set(&change->lease);
+		lease_set(change);
 	if (change->report == REPORT_FAILED)
 		monitor.failure = change->failure;
-	client_report(change, &monitor.holding.lease, &monitor.before);
+	client_report(change, &monitor.lease, &monitor.before);
+}
+
+static void engine_up(struct supervisor *supervisor)
+{
+	struct client_start start = {
+		.head.type = CLIENT_START,
+		.held = monitor.lease,
+		.link_local = monitor.setup.link_local,
+		.up = monitor.up,
+		.want = accept_want(&monitor.words.accept),
+	};
+
+	snprintf(start.interface, sizeof(start.interface), "%s", monitor.setup.interface);
+	memcpy(start.server, monitor.setup.server, KEY_LEN);
+	if (getrandom(&start.seed, sizeof(start.seed), GRND_NONBLOCK) < 0)
+		start.seed = now_ms(); /* spreads clients in time, protects nothing */
+	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
+	tell_network();
+	calls_open();
 }
 
 static void engine_message(struct supervisor *supervisor, const union message_buffer *message,
@@ -291,6 +339,7 @@ static void restore(void)
 		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
 			 strerror(-ret));
 	holding_restore(&monitor.holding, now_ms());
+	network_again(&monitor.network);
 }
 
 static void link_change(bool up)
@@ -302,6 +351,8 @@ static void link_change(bool up)
 	if (up)
 		restore();
 	tell_link();
+	if (up)
+		calls_open();
 }
 
 static void link_gone(void)
@@ -335,9 +386,11 @@ static void link_event(enum net_event event, void *data)
 	case NET_LINK_UP:
 	case NET_LINK_DOWN:
 	case NET_LOST:
+		monitor.changed |= event == NET_LOST;
 		link_look(); /* orders go by name, which may be another now */
 		break;
 	case NET_ADDRESSES:
+		monitor.changed = true;
 		break;
 	}
 }
@@ -374,6 +427,18 @@ static void ready(void)
 	daemon_ready();
 }
 
+/* A network that this host has come to be connected to forbids routes into it. */
+static void look_again(void)
+{
+	if (!monitor.changed)
+		return;
+	monitor.changed = false;
+	if (!monitor.up)
+		return;
+	network_again(&monitor.network);
+	tell_network();
+}
+
 static uint64_t turn(void *data)
 {
 	uint64_t now = now_ms(), at;
@@ -387,6 +452,7 @@ static uint64_t turn(void *data)
 	if (monitor.stop_at <= now)
 		monitor.loop.stop = true;
 	expire(now);
+	look_again();
 	at = supervisor_turn(&monitor.supervisor, now);
 	if (monitor.supervisor.lost)
 		monitor.loop.stop = true;
@@ -458,17 +524,25 @@ static void interface_start(void)
 	ret = holding_adopt(&monitor.holding, now_ms());
 	if (ret)
 		log_line(LOG_ERR, "cannot read the interface's addresses: %s", strerror(-ret));
+	monitor.lease = monitor.holding.lease;
+	monitor.network = (struct network){
+		.interface = monitor.setup.interface,
+		.ifindex = monitor.setup.ifindex,
+		.server = monitor.setup.server,
+		.words = &monitor.words,
+	};
+	network_adopt(&monitor.network);
+	if (!lease_any(&monitor.lease) || !(monitor.words.accept.words & ACCEPT_ADDRESS))
+		hold_nothing();
 }
 
 static void end(void)
 {
-	const struct lifecycle_lease nothing = { 0 };
-
 	supervisor_close(&monitor.supervisor);
-	holding_set(&monitor.holding, &nothing, now_ms());
+	hold_nothing();
 	if (monitor.route_added && !monitor.gone)
-		net_route_delete(monitor.setup.ifindex, RT_TABLE_MAIN,
-				 &client_server_address, ROUTE_METRIC);
+		net_route_delete(monitor.setup.ifindex, RT_TABLE_MAIN, &client_server_address,
+				 ROUTE_METRIC);
 	control_unlink(monitor.setup.interface, "client");
 }
 

@@ -63,11 +63,29 @@ void client_report_waited(const struct failure *failure)
 		log_line(LOG_WARNING, "%s%s", waited, hint(&unreachable));
 }
 
+/* What the server sends in vain, once. */
+static void log_ignored(const struct client_change *change)
+{
+	static uint32_t told, dropped;
+	uint32_t unasked = change->unasked & ~told;
+
+	told |= unasked;
+	for (; want_word(unasked); unasked &= unasked - 1)
+		log_line(LOG_NOTICE, "the server sends a %s, which was not asked for: ignored",
+			 want_word(unasked));
+	if (change->options.dropped && !dropped)
+		log_line(LOG_WARNING, "the server sends more than there is room for: %u values "
+			 "are ignored", change->options.dropped);
+	dropped = change->options.dropped;
+}
+
 void client_report(const struct client_change *change, const struct lifecycle_lease *lease,
 		   const struct lifecycle_lease *was)
 {
 	char now[2 * CIDR_STRLEN], before[2 * CIDR_STRLEN];
 
+	if (change->set)
+		log_ignored(change);
 	holding_text(now, lease);
 	holding_text(before, was);
 	switch (change->report) {

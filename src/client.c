@@ -10,6 +10,7 @@
  */
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +22,10 @@
 #include "encoding.h"
 #include "loop.h"
 
-enum { CLOSING_MS = 1000 }; /* that the server has to close first, after its response */
+enum {
+	CLOSING_MS = 1000, /* that the server has to close first, after its response */
+	CALL_MS = 1000, /* from one call that counts to the next */
+};
 
 enum phase {
 	PHASE_IDLE,
@@ -37,6 +41,9 @@ struct client {
 	struct watch monitor;
 	struct control control;
 	struct client_start start; /* type 0: not yet come */
+	struct client_network network; /* what is configured */
+	struct watch calls; /* fd 0: none */
+	uint64_t called; /* when last */
 	struct lifecycle lifecycle;
 	uint64_t began; /* ms */
 	char said[ERRMSG_LEN]; /* by the server with its last response, why it refuses */
@@ -56,6 +63,8 @@ const struct message_rule client_engine_rules[CLIENT_TYPES] = {
 	[CLIENT_START] = { sizeof(struct client_start), 0, 0, true },
 	[CLIENT_SOCKET] = { sizeof(struct client_connect), 0, 0, true },
 	[CLIENT_LINK] = { sizeof(struct client_link), 0, 0, false },
+	[CLIENT_NETWORK] = { sizeof(struct client_network), 0, 0, false },
+	[CLIENT_CALLS] = { sizeof(struct client_plain), 0, 0, true },
 	[CLIENT_STOP] = { sizeof(struct client_plain), 0, 0, false },
 };
 
@@ -262,6 +271,52 @@ static void socket_came(const struct client_connect *answer, int fd)
 		exchange_fail(FAILURE_SOCKET, errno);
 }
 
+/* --- calls --- */
+
+/*
+ * The kernel lets through what comes from the server's address alone, but what had come before
+ * the socket was connected may be anybody's.
+ */
+static bool is_call(int fd)
+{
+	static const char call[] = "call=1\n\n";
+	static const struct in6_addr server = { { { 0xfe, 0x80 } } };
+	struct sockaddr_in6 from = { 0 };
+	socklen_t from_len = sizeof(from);
+	char buf[sizeof(call)];
+	ssize_t len = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &from_len);
+
+	return len == sizeof(call) - 1 && !memcmp(buf, call, len) &&
+	       from.sin6_port == htons(PROTOCOL_PORT) &&
+	       !memcmp(&from.sin6_addr, &server, sizeof(server));
+}
+
+static void calls_ready(struct watch *watch, uint32_t events)
+{
+	uint64_t now = now_ms();
+
+	(void)events;
+	if (!is_call(watch->fd) || now - client.called < CALL_MS)
+		return;
+	client.called = now;
+	happens_only(EVENT_CALLED);
+}
+
+static void calls_came(int fd)
+{
+	if (fd < 0)
+		return;
+	if (client.calls.fd) {
+		loop_remove(&client.loop, &client.calls);
+		close(client.calls.fd);
+	}
+	client.calls = (struct watch){ 0 };
+	if (!loop_watch(&client.loop, &client.calls, fd, calls_ready)) {
+		close(fd);
+		client.calls.fd = 0;
+	}
+}
+
 /* --- status --- */
 
 void client_failure_text(char *buf, size_t size, const struct failure *failure)
@@ -369,6 +424,7 @@ static size_t status_counters(char *buf, size_t size)
 	len += control_counter(buf + len, size - len, "grants", c->grants);
 	len += control_counter(buf + len, size - len, "renewals", c->renewals);
 	len += control_counter(buf + len, size - len, "expiries", c->expiries);
+	len += control_counter(buf + len, size - len, "calls", c->calls);
 	for (int i = FAILURE_NONE + 1; i < FAILURE_REFUSED; ++i)
 		len += control_counter(buf + len, size - len, failure_counters[i], c->failures[i]);
 	for (int i = STATUS_OK + 1; i <= STATUS_LATER; ++i)
@@ -376,14 +432,11 @@ static size_t status_counters(char *buf, size_t size)
 	return len;
 }
 
-static size_t status_fill(void *data, uint64_t *cursor, char *buf)
+static size_t status_first(char *buf)
 {
 	char hex[WG_KEY_LEN_HEX], link_local[CIDR_STRLEN];
 	size_t len;
 
-	(void)data;
-	if ((*cursor)++)
-		return 0;
 	key_to_hex(hex, client.start.server);
 	len = snprintf(buf, CONTROL_CHUNK,
 		       "interface=%.16s\nrole=client\nstate=%s\nserver_public_key=%s\n"
@@ -391,8 +444,57 @@ static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 		       client.start.interface, lifecycle_name(client.lifecycle.state), hex,
 		       cidr_format_ip(link_local, &client.start.link_local));
 	len += status_lease(buf + len, CONTROL_CHUNK - len);
-	len += status_error(buf + len, CONTROL_CHUNK - len);
-	return len + status_counters(buf + len, CONTROL_CHUNK - len);
+	return len + status_error(buf + len, CONTROL_CHUNK - len);
+}
+
+static size_t status_route(char *buf, uint64_t i)
+{
+	char text[CIDR_STRLEN];
+	size_t len;
+
+	cidr_format(text, &client.network.options.route[i]);
+	len = snprintf(buf, CONTROL_LINE, "route=%s\n", text);
+	if (client.network.allowed[i])
+		len += snprintf(buf + len, CONTROL_LINE - len, "allowed_ip=%s\n", text);
+	return len;
+}
+
+/* What is configured beside routes. */
+static size_t status_rest(char *buf)
+{
+	char text[OPTIONS_TEXT];
+	size_t len = options_encode(text, &client.network.options, WANT_DNS | WANT_MTU);
+
+	memcpy(buf, text, len);
+	return len;
+}
+
+/* The cursor: 0, each route there may be, counted from 1, then the rest. */
+enum { STATUS_COUNTERS = OPTIONS_ROUTES + 1, STATUS_END };
+
+static size_t status_fill(void *data, uint64_t *cursor, char *buf)
+{
+	size_t len = 0;
+
+	(void)data;
+	if (!*cursor) {
+		++*cursor;
+		return status_first(buf);
+	}
+	for (; *cursor <= client.network.options.routes && len < CONTROL_CHUNK - CONTROL_LINE;
+	     ++*cursor)
+		len += status_route(buf + len, *cursor - 1);
+	if (len)
+		return len;
+	if (*cursor < STATUS_COUNTERS) {
+		*cursor = STATUS_COUNTERS;
+		len = status_rest(buf);
+	}
+	if (!len && *cursor == STATUS_COUNTERS) {
+		*cursor = STATUS_END;
+		len = status_counters(buf, CONTROL_CHUNK);
+	}
+	return len;
 }
 
 /* --- from the monitor --- */
@@ -424,6 +526,12 @@ static void message_came(const union message_buffer *message, int fd)
 		break;
 	case CLIENT_LINK:
 		happens_only(((const struct client_link *)message)->up ? EVENT_UP : EVENT_DOWN);
+		break;
+	case CLIENT_NETWORK:
+		client.network = *(const struct client_network *)message;
+		break;
+	case CLIENT_CALLS:
+		calls_came(fd);
 		break;
 	case CLIENT_STOP:
 		happens_only(EVENT_STOP);

@@ -19,6 +19,8 @@ enum client_message {
 	CLIENT_START = 1, /* the first; brings the listening status socket */
 	CLIENT_SOCKET, /* answers CLIENT_CONNECT; brings the socket */
 	CLIENT_LINK, /* has gone up or down */
+	CLIENT_NETWORK, /* is configured now, for people to see */
+	CLIENT_CALLS, /* brings the socket on which the server may call */
 	CLIENT_STOP, /* end in order */
 	/* engine to monitor */
 	CLIENT_CONNECT, /* wants a connection to the server */
@@ -50,7 +52,13 @@ struct client_link {
 	uint32_t up;
 };
 
-/* CLIENT_STOP, CLIENT_FINISHED. */
+struct client_network {
+	struct message head;
+	struct options options;
+	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
+};
+
+/* CLIENT_CALLS, CLIENT_STOP, CLIENT_FINISHED. */
 struct client_plain {
 	struct message head;
 };

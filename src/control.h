@@ -12,6 +12,7 @@
  *	lease_time=		server
  *	state= server_public_key= link_local= ip= (repeated) lease_time= request_in= expires_in=
  *	last_error=		client
+ *	route= allowed_ip= dns= search= (repeated) mtu=	client, what is configured
  *	counter_uptime=		of the engine; all counters begin at 0 with it
  *	counter_NAME= or counter_GROUP_NAME=
  *	pool= pool_leased= pool_free=	server, for each pool

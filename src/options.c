@@ -152,6 +152,37 @@ void options_clear(struct options *o, uint32_t want)
 		o->mtu = 0;
 }
 
+static bool cidrs_valid(const struct cidr *list, uint32_t count)
+{
+	struct cidr masked;
+
+	for (uint32_t i = 0; i < count; ++i) {
+		masked = list[i];
+		cidr_mask(&masked);
+		if (!family_bits(list[i].family) || list[i].prefix > family_bits(list[i].family) ||
+		    cidr_compare(&masked, &list[i]))
+			return false;
+	}
+	return true;
+}
+
+bool options_valid(const struct options *o)
+{
+	if (o->routes > OPTIONS_ROUTES || o->dns_count > OPTIONS_DNS ||
+	    o->searches > OPTIONS_SEARCH || (o->mtu && (o->mtu < MTU_MIN || o->mtu > MTU_MAX)) ||
+	    !cidrs_valid(o->route, o->routes) || !cidrs_valid(o->dns, o->dns_count))
+		return false;
+	for (uint32_t i = 0; i < o->dns_count; ++i) {
+		if (!cidr_is_host(&o->dns[i]))
+			return false;
+	}
+	for (uint32_t i = 0; i < o->searches; ++i) {
+		if (!memchr(o->search[i], '\0', DOMAIN_LEN) || !domain_valid(o->search[i]))
+			return false;
+	}
+	return true;
+}
+
 bool options_equal(const struct options *a, const struct options *b)
 {
 	if (a->routes != b->routes || a->dns_count != b->dns_count ||

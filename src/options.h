@@ -59,6 +59,9 @@ uint32_t options_present(const struct options *options);
 /* Empties what belongs to these bits (WANT_...). */
 void options_clear(struct options *options, uint32_t want);
 
+/* Whether they can have come from options_add(): for options that somebody else has put together. */
+bool options_valid(const struct options *options);
+
 /* Whether the same is in both, in the same order. */
 bool options_equal(const struct options *a, const struct options *b);
 

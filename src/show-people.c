@@ -74,7 +74,7 @@ static void line(FILE *out, const struct field *field, const char *value)
 		fputs("in ", out);
 	if (field->form == LIST)
 		list(out, value);
-	else if (field->form < NUMBER)
+	else if (field->form <= NUMBER)
 		fputs(value, out);
 	else if (field->form == DURATION || strcmp(value, "0"))
 		duration(out, value);
@@ -97,7 +97,7 @@ static void title(FILE *out, const char *code, const char *text, const char *val
  * Counters of one group, which is their name up to the first `_', are in one line. Whoever prints
  * the next record of another kind ends it.
  */
-static char group[VALUE];
+static char group[256];
 
 static void group_end(FILE *out)
 {

@@ -29,6 +29,10 @@ const struct record_kind record_kinds[KINDS] = {
 		{ "request_in", "next request", UNTIL },
 		{ "expires_in", "expiry", UNTIL },
 		{ "last_error", "last error", TEXT },
+		{ "route", "routes", LIST },
+		{ "dns", "dns", LIST },
+		{ "search", "search", LIST },
+		{ "mtu", "mtu", NUMBER },
 	} },
 	[SERVER] = { "server", {
 		{ "lease_time", "lease time", DURATION },
@@ -78,7 +82,8 @@ static const struct {
 static void record_end(struct record *r)
 {
 	styles[r->style].record(r);
-	memset(r->values, 0, sizeof(r->values));
+	for (int i = 0; i < FIELDS; ++i)
+		*r->values[i] = '\0';
 }
 
 static void record_value(struct record *r, const char *key, const char *value)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { FIELDS = 9, VALUE = 256 };
+enum { FIELDS = 13, VALUE = 8192 }; /* room for a list of all that can be pushed */
 
 enum style { PEOPLE, DUMP, JSON, ALLOWED };
 

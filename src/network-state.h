@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the client has configured beside addresses, and the file that says so, CONTROL_DIR
+ * IFACE.client.state: written before anything is done, so that the next client can undo what one
+ * that was killed has left. Lines of key=value:
+ *
+ *	ifindex=	of the interface; routes, AllowedIPs and MTU end with it
+ *	table=		of the routes; none: they are in AllowedIPs alone
+ *	route=		repeated
+ *	allowed=	repeated: of these, what was not in AllowedIPs before
+ *	mtu= mtu_before=	what it was set to, and what it had been
+ */
+
+#ifndef NETWORK_STATE_H
+#define NETWORK_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "options.h"
+
+struct network_state {
+	unsigned int ifindex;
+	uint32_t table; /* 0: none */
+	struct options options; /* in force */
+	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
+	uint32_t mtu_before; /* bytes, with options.mtu */
+};
+
+/*
+ * Reads what an earlier client has left; all zero if nothing. Lines that make no sense are
+ * skipped.
+ */
+void network_state_read(struct network_state *state, const char *interface);
+
+/* Writes it; what says nothing is no file. Returns 0 or -errno. */
+int network_state_write(const struct network_state *state, const char *interface);
+
+/* The index of the route (masked) in options.route, or -1. */
+int network_state_route(const struct network_state *state, const struct cidr *route);
+
+#endif

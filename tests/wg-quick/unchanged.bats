@@ -262,7 +262,7 @@ saw() {
 }
 
 @test "the comparison notices a command more" {
-	sed 's/^AUTO_ADDRESS=""$/AUTO_ADDRESS=1/' "$WG_QUICK" > "$BATS_TEST_TMPDIR/mutant"
+	sed 's/^ACCEPT=""$/ACCEPT=address,route/' "$WG_QUICK" > "$BATS_TEST_TMPDIR/mutant"
 	WG_QUICK="$BATS_TEST_TMPDIR/mutant"
 	run same <<-EOF_
 	[Interface]

@@ -61,9 +61,11 @@ mocked() {
 	exec env -i PATH="$WORLD/tools" MOCK="$WORLD" "${BEHAVIOUR[@]}" "$@"
 }
 
-# wg_quick VERB: runs it; what it printed is in $WORLD/out and $WORLD/err, its status is returned
+# wg_quick VERB [ARGUMENT]...: runs it, with the configuration unless told; what it printed is in
+# $WORLD/out and $WORLD/err, its status is returned
 wg_quick() {
-	(mocked "$WORLD/bin/wg-quick" "$1" "$CONFIG" > "$WORLD/out" 2> "$WORLD/err" 3>&-)
+	(( $# > 1 )) || set -- "$1" "$CONFIG"
+	(mocked "$WORLD/bin/wg-quick" "$@" > "$WORLD/out" 2> "$WORLD/err" 3>&-)
 }
 
 # transcript VERB...: all there is to see of the world's wg-quick while it does one after the other

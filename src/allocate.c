@@ -16,6 +16,14 @@ bool order_is_later(const struct book *book, uint32_t order)
 	return order && (int32_t)(order - book->reading_stamp) > 0;
 }
 
+bool lease_grantable(const struct book *book, const struct lease *lease, int v)
+{
+	struct cidr ip;
+
+	return !lease_holds(lease, v) || !lease_ip(lease, v, &ip) ||
+	       (pools_find(book->pools, &ip) && !policy_forbids(book->policy, &ip, lease->key));
+}
+
 static const struct lease *lease_at(const struct book *book, uint32_t index)
 {
 	return index == LEASE_NONE ? NULL : &book->leases->list[index];
@@ -63,20 +71,6 @@ struct search {
 	uint32_t lease; /* the peer's own, or LEASE_NONE */
 };
 
-/* How many addresses, from this one on, a prefix blocks. */
-static uint64_t blocked_span(const struct cidr *prefix, const struct cidr *ip)
-{
-	unsigned int bytes = family_bits(ip->family) / 8, bits = 8 * bytes - prefix->prefix;
-	uint64_t offset = 0, size;
-
-	if (bits >= 64)
-		return UINT64_MAX;
-	size = (uint64_t)1 << bits;
-	for (unsigned int i = bytes > 8 ? bytes - 8 : 0; i < bytes; ++i)
-		offset = offset << 8 | ip->ip[i];
-	return size - (offset & (size - 1));
-}
-
 /* Whether it is as good as leased to somebody else. */
 static bool claimed(const struct search *search, const struct cidr *ip)
 {
@@ -94,14 +88,17 @@ static uint64_t blocked(void *data, const struct pool *pool, const struct cidr *
 {
 	const struct search *search = data;
 	const struct device_ip *holder;
+	uint64_t excluded = pools_excluded(search->book->pools, ip);
 
+	if (excluded)
+		return excluded;
 	/* In a bitmap these are marked already. */
 	if (!pool->used && leases_owner(search->book->leases, ip) != LEASE_NONE)
 		return 1;
-	if (claimed(search, ip))
+	if (claimed(search, ip) || policy_forbids(search->book->policy, ip, search->key))
 		return 1;
 	holder = foreign_holder(search->book, search->peer, ip);
-	return holder ? blocked_span(&holder->cidr, ip) : 0;
+	return holder ? cidr_span(&holder->cidr, ip) : 0;
 }
 
 /* Whether the peer can have this very address, given that nobody else holds it by a lease. */
@@ -112,7 +109,8 @@ static bool available(const struct search *search, const struct cidr *ip)
 	uint32_t owner = leases_owner(book->leases, ip);
 	int v = family_index(ip->family);
 
-	if (!pool || pool_excludes(pool, ip) || claimed(search, ip))
+	if (!pool || pool_excludes(pool, ip) || claimed(search, ip) ||
+	    policy_forbids(book->policy, ip, search->key))
 		return false;
 	if (owner != LEASE_NONE && owner != search->lease &&
 	    lease_holds(&book->leases->list[owner], v))
@@ -120,18 +118,29 @@ static bool available(const struct search *search, const struct cidr *ip)
 	return !foreign_holder(book, search->peer, ip);
 }
 
-/* Rule 2: the lowest pool address in the peer's own allowed-ips. */
+/* Takes ip for *lowest if it is that, and can be had. */
+static void lower(const struct search *search, int v, const struct cidr *ip, struct cidr *lowest)
+{
+	if (ip->family == family_of(v) && cidr_is_host(ip) &&
+	    (!lowest->family || cidr_compare(ip, lowest) < 0) && available(search, ip))
+		*lowest = *ip;
+}
+
+/* Rule 2: the lowest pool address in the peer's own allowed-ips, or reserved for it by the file. */
 static bool reserved(const struct search *search, int v, struct cidr *ip)
 {
 	const struct reading *reading = search->book->reading;
+	const struct policy *policy = search->book->policy;
 	const struct device_peer *peer = &reading->peers[search->peer];
 
-	for (uint32_t i = 0; i < peer->count; ++i) {
-		*ip = reading->ips[peer->first + i].cidr;
-		if (ip->family == family_of(v) && cidr_is_host(ip) && available(search, ip))
-			return true;
+	*ip = (struct cidr){ 0 };
+	for (uint32_t i = 0; i < peer->count; ++i)
+		lower(search, v, &reading->ips[peer->first + i].cidr, ip);
+	for (uint32_t i = 0; policy->head && i < policy->head->reservations; ++i) {
+		if (!memcmp(policy->reservations[i].key, search->key, KEY_LEN))
+			lower(search, v, &policy->reservations[i].ip, ip);
 	}
-	return false;
+	return ip->family;
 }
 
 /* Rule 3: by the keyed hash of its key, or the next that is free. */
@@ -245,6 +254,10 @@ void decide(const struct book *book, uint32_t peer, const struct request *reques
 		return;
 	}
 	decision->status = all ? STATUS_OK : STATUS_UNAVAILABLE;
+	/* With the other family it would be prolonged. */
+	for (int v = V4; search.lease != LEASE_NONE && v < FAMILIES; ++v)
+		decision->ends[v] |= !decision->granted[v] &&
+				     !lease_grantable(book, lease_at(book, search.lease), v);
 	if (request->lease_time >= LEASE_TIME_MIN && request->lease_time <= book->lease_time)
 		decision->lease_time = request->lease_time;
 }

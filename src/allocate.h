@@ -12,6 +12,7 @@
 
 #include "device.h"
 #include "lease.h"
+#include "policy.h"
 #include "pool.h"
 #include "protocol.h"
 
@@ -25,6 +26,7 @@ struct claim {
 struct book {
 	struct leases *leases;
 	struct pools *pools;
+	const struct policy *policy;
 	const struct reading *reading;
 	uint32_t reading_stamp; /* what we did to the device up to this one is in the reading */
 	uint32_t lease_time; /* seconds, the server's own */
@@ -52,6 +54,12 @@ void decide(const struct book *book, uint32_t peer, const struct request *reques
  */
 const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
 				       const struct cidr *ip);
+
+/*
+ * Whether what the lease holds in family v could be granted to it now: it lies in a pool, is not
+ * excluded and not reserved for another. Also true of one that holds nothing there.
+ */
+bool lease_grantable(const struct book *book, const struct lease *lease, int v);
 
 /* Whether a change of the device is later than what the reading shows. */
 bool order_is_later(const struct book *book, uint32_t order);

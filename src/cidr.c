@@ -105,6 +105,19 @@ bool cidr_overlaps(const struct cidr *a, const struct cidr *b)
 	return cidr_contains(a, b) || cidr_contains(b, a);
 }
 
+uint64_t cidr_span(const struct cidr *prefix, const struct cidr *ip)
+{
+	unsigned int bytes = family_bits(ip->family) / 8, bits = 8 * bytes - prefix->prefix;
+	uint64_t offset = 0, size;
+
+	if (bits >= 64)
+		return UINT64_MAX;
+	size = (uint64_t)1 << bits;
+	for (unsigned int i = bytes > 8 ? bytes - 8 : 0; i < bytes; ++i)
+		offset = offset << 8 | ip->ip[i];
+	return size - (offset & (size - 1));
+}
+
 int cidr_compare(const struct cidr *a, const struct cidr *b)
 {
 	int diff = (a->family > b->family) - (a->family < b->family);

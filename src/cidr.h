@@ -49,6 +49,12 @@ bool cidr_contains(const struct cidr *outer, const struct cidr *inner);
 /* Whether some address is in both. */
 bool cidr_overlaps(const struct cidr *a, const struct cidr *b);
 
+/*
+ * How many addresses of the prefix there are from ip, which lies in it, to its end; UINT64_MAX when
+ * there are more than that.
+ */
+uint64_t cidr_span(const struct cidr *prefix, const struct cidr *ip);
+
 /* An order over family, address and prefix, for sorting and for equality (0): as memcmp. */
 int cidr_compare(const struct cidr *a, const struct cidr *b);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "containers.h"
@@ -85,6 +86,16 @@ static void endpoint_of(struct cidr *endpoint, const struct wgpeer *peer)
 		cidr_host(endpoint, AF_INET6, &peer->endpoint.addr6.sin6_addr);
 }
 
+/* The seconds since that time. The clock may have been set back meanwhile. */
+static uint32_t age(int64_t when)
+{
+	int64_t now = time(NULL);
+
+	if (!when || now - when >= UINT32_MAX)
+		return UINT32_MAX;
+	return now > when ? now - when : 0;
+}
+
 static bool add_peers(struct builder *b, struct wgpeer **sorted)
 {
 	struct device_peer *peer;
@@ -94,6 +105,7 @@ static bool add_peers(struct builder *b, struct wgpeer **sorted)
 	for (uint32_t i = 0; i < b->head.peers; ++i) {
 		peer = &b->peers[i];
 		memcpy(peer->key, sorted[i]->public_key, KEY_LEN);
+		peer->handshake = age(sorted[i]->last_handshake_time.tv_sec);
 		peer->first = b->head.ips;
 		endpoint_of(&peer->endpoint, sorted[i]);
 		for_each_wgallowedip(sorted[i], ip) {

@@ -26,6 +26,7 @@ struct device_peer {
 	uint8_t key[KEY_LEN];
 	uint32_t first, count; /* its allowed-ips, in ips[] */
 	struct cidr endpoint; /* family 0: none */
+	uint32_t handshake; /* seconds since the last, UINT32_MAX: there was none, or long ago */
 };
 
 struct device_ip {

@@ -2,7 +2,8 @@
 /*
  * What the files of the server's engine share. server.c has the loop, the messages and the
  * journal; session.c the connections; grant.c what is decided and in what order it is made good;
- * reconcile.c makes leases and device agree; link-locals.c gives peers theirs.
+ * reconcile.c makes leases and device agree; link-locals.c gives peers theirs; calls.c takes
+ * settings and calls whom they concern.
  */
 
 #ifndef ENGINE_H
@@ -28,6 +29,7 @@ enum {
 	COMPACT_SLICE = 512, /* leases written anew in one turn */
 	BATCHES = 64, /* of orders to take back, under way at a time */
 	READING_MS = 30000, /* from one reading to the next, if nobody wants one before */
+	CALLS = 3, /* of one client, at most, until it comes */
 };
 
 enum session_state {
@@ -73,8 +75,18 @@ struct batch {
 
 /* Since this engine began. */
 struct counters {
-	uint64_t connections, readings, grants, renewals;
+	uint64_t connections, readings, grants, renewals, calls;
+	uint64_t reloads[2]; /* done; refused */
 	uint64_t reasons[REASON_TYPES]; /* ends of leases, and refusals, by their reason */
+};
+
+/* Clients that are being called, each up to CALLS times. */
+struct calls {
+	int fd; /* UDP; -1: none */
+	uint32_t *leases, count; /* to be called, unless they have come meanwhile; NULL: none */
+	uint32_t done[CALLS]; /* how many have been called for the first time, the second, ... */
+	uint64_t began; /* ms */
+	uint32_t spread; /* ms, from the first's first call to the last's */
 };
 
 struct server {
@@ -89,6 +101,8 @@ struct server {
 	uint8_t secret[JOURNAL_SECRET];
 
 	struct pools pools;
+	struct policy policy;
+	char config[SETTINGS_FILE];
 	struct leases leases;
 	struct reading reading;
 	struct book book;
@@ -109,6 +123,12 @@ struct server {
 	bool sweep_marks; /* this sweep notes which peers are absent */
 	bool absent_seen;
 	uint64_t marked; /* when the reading of the last such sweep began */
+
+	/* reloading */
+	uint64_t reload_at; /* of a reading for it, ms; 0: none under way */
+	bool reload_refused, reload_ordered; /* ordered: all that it puts back */
+	uint32_t reload_order; /* the last of these orders */
+	struct calls calls;
 
 	/* journal */
 	struct journal journal, fresh; /* fresh: being written anew */
@@ -218,6 +238,20 @@ void grant_fail(struct server *server, uint32_t lease);
 /* Answers a session of which all orders are done; lease: the one that it was given. */
 void grant_finish(struct session *session, uint32_t lease);
 
+/* --- calls.c --- */
+
+/*
+ * Settings have come, with their policy (fd stays the caller's). Leases stay as they are; who gets
+ * something else from now on is to be called. False when there is no memory.
+ */
+bool settings_came(struct server *server, const struct server_settings *message, int fd);
+
+/* The leased peer has come, and is about to be answered: adds its options. */
+void calls_came(struct session *session, uint32_t lease);
+
+/* Ends a reload when all is put back; calls whom it is time to call. Returns when to go on. */
+uint64_t calls_turn(struct server *server, uint64_t now);
+
 /* --- reconcile.c --- */
 
 /* A reading has come. */
@@ -246,6 +280,9 @@ bool order_allow(struct server *server, uint32_t lease, int v, struct session *s
 /* Likewise for the derived link-local of a key, which is given or taken. */
 bool order_link_local(struct server *server, bool take, const uint8_t key[static KEY_LEN],
 		      const struct cidr *ip);
+
+/* Whether one of the orders up to this number has not been carried out yet. */
+bool orders_pending(const struct server *server, uint32_t order);
 
 /* Sends the orders of this turn. */
 void orders_send(struct server *server);

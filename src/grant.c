@@ -113,6 +113,7 @@ static void undo_one(struct server *server, const struct undo *undo)
 			leases_set(&server->leases, undo->lease, undo->before.holding[v], &ip);
 	}
 	server->leases.list[undo->lease].time = undo->before.time;
+	server->leases.list[undo->lease].want = undo->before.want;
 	leases_expire_at(&server->leases, undo->lease, undo->before.expires);
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (!undo->before.holding[v] && server->leases.list[undo->lease].holding[v])
@@ -147,6 +148,7 @@ static bool apply(struct commit *commit, struct session *session, uint32_t peer,
 		session->response.ip[v] = decision->ip[v];
 	}
 	lease->time = decision->lease_time;
+	lease->want = session->request.want;
 	leases_expire_at(&server->leases, index, commit->now + lease->time * UINT64_C(1000));
 	if (!store_lease(server, index)) {
 		undo_one(server, undo);
@@ -359,6 +361,7 @@ void grant_finish(struct session *session, uint32_t lease)
 		log_grant(session, lease);
 		if (session->response.status == STATUS_UNAVAILABLE)
 			log_unavailable(session);
+		calls_came(session, lease);
 		session_answer(session);
 	}
 }

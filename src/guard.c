@@ -10,10 +10,41 @@
 
 enum { FIRST_PLACES = 64 };
 
-/* --- leases of pools that are no more --- */
+/* --- what the settings permit --- */
+
+static int change_compare(const void *a, const void *b)
+{
+	const struct device_change *x = a, *y = b;
+	int diff = cidr_compare(&x->ip, &y->ip);
+
+	return diff ? diff : memcmp(x->key, y->key, KEY_LEN);
+}
+
+static bool is_retired(const struct guard *guard, const struct device_change *change)
+{
+	return guard->retired_count && bsearch(change, guard->retired, guard->retired_count,
+					       sizeof(*guard->retired), change_compare);
+}
+
+/* Whether this peer could be granted the address. */
+static bool is_granted(const struct guard *guard, const struct device_change *change)
+{
+	const struct pool *pool = pools_find(&guard->pools, &change->ip);
+
+	return pool && !pool_excludes(pool, &change->ip) &&
+	       (!guard->policy || !policy_forbids(guard->policy, &change->ip, change->key));
+}
+
+static bool is_permitted(const struct guard *guard, const struct device_change *change)
+{
+	return is_granted(guard, change) || is_retired(guard, change);
+}
+
+/* --- leases that could not be granted now --- */
 
 struct scan {
 	struct guard *guard;
+	const struct guard *before; /* what was allowed; NULL: anything */
 	bool no_memory;
 };
 
@@ -41,11 +72,13 @@ static void scan_lease(void *data, const struct journal_lease *lease)
 {
 	struct scan *scan = data;
 	struct guard *guard = scan->guard;
-	struct device_change *list;
+	struct device_change *list, change;
 
+	memcpy(change.key, lease->key, KEY_LEN);
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (lease->holding[v] < HOLDING_LEASED ||
-		    pools_find(&guard->pools, &lease->ip[v]))
+		change.ip = lease->ip[v];
+		if (lease->holding[v] < HOLDING_LEASED || is_granted(guard, &change) ||
+		    (scan->before && !is_permitted(scan->before, &change)))
 			continue;
 		list = reallocarray(guard->retired, guard->retired_count + 1, sizeof(*list));
 		if (!list) {
@@ -53,22 +86,13 @@ static void scan_lease(void *data, const struct journal_lease *lease)
 			return;
 		}
 		guard->retired = list;
-		memcpy(list[guard->retired_count].key, lease->key, KEY_LEN);
-		list[guard->retired_count++].ip = lease->ip[v];
+		list[guard->retired_count++] = change;
 	}
 }
 
-static int change_compare(const void *a, const void *b)
+static int scan_journal(struct guard *guard, const struct guard *before, int journal_fd)
 {
-	const struct device_change *x = a, *y = b;
-	int diff = cidr_compare(&x->ip, &y->ip);
-
-	return diff ? diff : memcmp(x->key, y->key, KEY_LEN);
-}
-
-int guard_retired(struct guard *guard, int journal_fd)
-{
-	struct scan scan = { .guard = guard };
+	struct scan scan = { .guard = guard, .before = before };
 	const struct journal_reader reader = { scan_header, scan_start, scan_lease,
 					       scan_link_local, &scan };
 	struct journal_result result;
@@ -80,10 +104,29 @@ int guard_retired(struct guard *guard, int journal_fd)
 	return scan.no_memory ? -ENOMEM : ret;
 }
 
-static bool is_retired(const struct guard *guard, const struct device_change *change)
+int guard_retired(struct guard *guard, int journal_fd)
 {
-	return guard->retired_count && bsearch(change, guard->retired, guard->retired_count,
-					       sizeof(*guard->retired), change_compare);
+	return scan_journal(guard, NULL, journal_fd);
+}
+
+int guard_reload(struct guard *guard, const struct pools *pools, const struct policy *policy,
+		 int journal_fd)
+{
+	const struct guard before = *guard;
+	int ret;
+
+	guard->pools = *pools;
+	guard->policy = policy;
+	guard->retired = NULL;
+	guard->retired_count = 0;
+	ret = scan_journal(guard, &before, journal_fd);
+	if (ret) {
+		free(guard->retired);
+		*guard = before;
+	} else {
+		free(before.retired);
+	}
+	return ret;
 }
 
 /* --- what was done since the reading --- */
@@ -217,7 +260,7 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 	if (!is_address(ip))
 		return EINVAL;
 	pool = pools_find(&guard->pools, ip);
-	if (pool ? pool_excludes(pool, ip) : !is_retired(guard, change))
+	if (!is_permitted(guard, change))
 		return EPERM;
 	peer = reading_peer(&guard->reading, change->key);
 	if (peer == DEVICE_NOBODY)
@@ -240,19 +283,23 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 int guard_take(const struct guard *guard, const struct device_change *change)
 {
 	const struct guard_change *done;
-	uint32_t peer;
+	bool holds;
 
 	if (is_derived(change)) {
 		if (guard->link_locals)
 			return EPERM;
 	} else if (!is_address(&change->ip)) {
 		return EINVAL;
-	} else if (!pools_find(&guard->pools, &change->ip) && !is_retired(guard, change)) {
-		return EPERM;
 	}
 	done = change_of(guard, &change->ip);
-	if (done)
-		return is_ours(done, change) ? 0 : EALREADY;
-	peer = reading_peer(&guard->reading, change->key);
-	return reading_has(&guard->reading, peer, &change->ip) ? 0 : EALREADY;
+	holds = done ? is_ours(done, change) :
+		       reading_has(&guard->reading, reading_peer(&guard->reading, change->key),
+				   &change->ip);
+	/* What is not there can't be done wrong: the engine may not know yet of other pools. */
+	if (!holds)
+		return EALREADY;
+	return is_derived(change) || pools_find(&guard->pools, &change->ip) ||
+			       is_retired(guard, change) ?
+		       0 :
+		       EPERM;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "device.h"
+#include "policy.h"
 #include "pool.h"
 
 /* What was done to an address since the reading. */
@@ -24,16 +25,28 @@ struct guard_change {
 struct guard {
 	struct pools pools;
 	bool link_locals; /* peers are to have theirs, derived */
+	const struct policy *policy; /* the caller's */
 	struct reading reading;
 	struct guard_change *changes; /* a hash table with open addressing */
 	uint32_t places, used; /* places: a power of two, or 0 */
-	struct device_change *retired; /* leases of the journal that lie in no pool any more */
+	struct device_change *retired; /* leases of the journal that could not be granted now */
 	size_t retired_count;
 	uint8_t secret[16]; /* for the hash */
 };
 
-/* Reads from the journal which leases lie in no pool. Returns 0 or -errno. */
+/*
+ * Reads from the journal which leases are held that could not be granted now: they lie in no pool,
+ * or are reserved for another. Returns 0 or -errno.
+ */
 int guard_retired(struct guard *guard, int journal_fd);
+
+/*
+ * Other pools and another policy count from now on. What the engine may do since then for leases
+ * that could not be granted any more, it could before. Returns 0; or -errno, and then all is as it
+ * was.
+ */
+int guard_reload(struct guard *guard, const struct pools *pools, const struct policy *policy,
+		 int journal_fd);
 
 /* A new reading: the guard's from now on, and what was done up to this stamp is in it. */
 void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t stamp);

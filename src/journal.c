@@ -122,6 +122,8 @@ bool journal_lease(struct journal *journal, const struct journal_lease *lease)
 			len += sprintf(line + len, " -");
 	}
 	len += sprintf(line + len, " %" PRIu64 " %" PRIu64, lease->at, lease->left);
+	if (lease->want)
+		len += sprintf(line + len, " %u", lease->want);
 	++journal->records;
 	return seal(journal, len);
 }
@@ -200,7 +202,7 @@ void journal_close(struct journal *journal)
 
 void journal_from_lease(struct journal_lease *record, const struct lease *lease, uint64_t now)
 {
-	*record = (struct journal_lease){ .at = now };
+	*record = (struct journal_lease){ .at = now, .want = lease->want };
 	memcpy(record->key, lease->key, KEY_LEN);
 	for (int v = V4; v < FAMILIES; ++v) {
 		record->holding[v] = lease->holding[v];
@@ -294,12 +296,15 @@ static bool replay_lease(struct replay *replay, char *line)
 {
 	struct journal_lease lease = { 0 };
 	char *key = word(&line);
+	uint64_t want = 0;
 
 	if (!key || !key_from_base64(lease.key, key) || !word_holding(&line, V4, &lease) ||
 	    !word_holding(&line, V6, &lease) || !word_number(&line, &lease.at) ||
-	    !word_number(&line, &lease.left) || line ||
+	    !word_number(&line, &lease.left) ||
+	    (line && !word_number(&line, &want)) || line || want > UINT8_MAX ||
 	    lease.left > (uint64_t)LEASE_TIME_MAX * 1000)
 		return false;
+	lease.want = want;
 	++replay->result->records;
 	replay->reader->lease(replay->reader->data, &lease);
 	return true;

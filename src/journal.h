@@ -5,14 +5,15 @@
  *
  *     wg-dynamic-leases 1 IFACE SECRET CRC
  *     start BOOT-ID NETNS IFINDEX CRC
- *     lease KEY IP4 IP6 AT LEFT CRC
+ *     lease KEY IP4 IP6 AT LEFT [WANT] CRC
  *     link-local KEY CRC
  *     no-link-local KEY CRC
  *     synced CRC
  *
  * IP4 and IP6 are `-' or an address, followed by `,reserved' or `,past' where that applies. AT is
  * the time of the record and LEFT what was left of the lease then, both in ms of CLOCK_BOOTTIME.
- * A key that is given its derived link-local has it until `no-link-local', or the next `start'.
+ * WANT is what its peer asks for beside addresses, in WANT_... bits, if anything. A key that is
+ * given its derived link-local has it until `no-link-local', or the next `start'.
  * `synced' says that all before it has reached the disk: so what is damaged behind the last of
  * them is a write that a crash cut short, which nobody has been told of; elsewhere it is an error.
  */
@@ -44,6 +45,7 @@ struct journal_lease {
 	uint8_t holding[FAMILIES]; /* enum holding */
 	struct cidr ip[FAMILIES];
 	uint64_t at, left; /* ms */
+	uint8_t want; /* WANT_... */
 };
 
 /* What is handed out by journal_replay(), in the order of the file. */

@@ -300,6 +300,30 @@ bool leases_sort_past(struct leases *leases)
 	return true;
 }
 
+bool leases_refill(struct leases *leases)
+{
+	struct pool *pool;
+	struct cidr ip;
+
+	for (int v = V4; v < FAMILIES; ++v)
+		leases->oldest[v] = leases->newest[v] = LEASE_NONE;
+	for (uint32_t i = 0; i < 2 * leases->count; ++i) {
+		struct lease *lease = &leases->list[i / 2];
+		int v = i % 2;
+
+		if (!lease_ip(lease, v, &ip))
+			continue;
+		pool = pools_find(leases->pools, &ip);
+		if (pool) {
+			pool_mark(pool, &ip, true);
+			pool->leased += lease_holds(lease, v);
+		}
+		if (lease->holding[v] == HOLDING_PAST)
+			past_link(leases, i / 2, v);
+	}
+	return leases_sort_past(leases);
+}
+
 /* --- the table --- */
 
 uint32_t leases_find(const struct leases *leases, const uint8_t key[static KEY_LEN])

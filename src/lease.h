@@ -31,6 +31,7 @@ enum {
 	LEASE_IN_DEVICE = 1 << 0, /* seen in, or put into, the peer's allowed-ips */
 	LEASE_ENDING = 1 << 2, /* the device has been told to take it back */
 	LEASE_ABSENT = 1 << 4, /* (no family) the last reading did not have the peer */
+	LEASE_CALL = 1 << 5, /* (no family) to be called: there is something new for its peer */
 };
 
 struct lease {
@@ -38,6 +39,7 @@ struct lease {
 	uint8_t ip6[16], ip4[4];
 	uint8_t holding[FAMILIES];
 	uint8_t flags;
+	uint8_t want; /* WANT_..., of its last request */
 	uint64_t expires; /* ms of now_ms(); of one that has ended: when */
 	uint32_t time; /* seconds, as leased */
 	uint32_t order; /* stamp of our last change of the device for it, 0: none since the start */
@@ -88,6 +90,12 @@ void leases_set_ending(struct leases *leases, uint32_t index, int v, bool ending
 
 /* Puts the remembered addresses in the order in which they ended: after all have been read. */
 bool leases_sort_past(struct leases *leases);
+
+/*
+ * After the pools have been replaced by others, of which nothing is marked: notes in them who has
+ * what. False when there is no memory.
+ */
+bool leases_refill(struct leases *leases);
 
 /* Sets the expiry, in ms; what holds nothing, or is ending, does not expire. */
 void leases_expire_at(struct leases *leases, uint32_t index, uint64_t expires);

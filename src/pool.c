@@ -76,6 +76,49 @@ const char *pools_add_cidr(struct pools *pools, const struct cidr *net)
 	return NULL;
 }
 
+const char *pools_exclude(struct pools *pools, const char *text, size_t len)
+{
+	struct cidr net, masked;
+	uint32_t kept = 0;
+
+	if (!cidr_parse(&net, text, len))
+		return "is neither an address nor a network: write ADDRESS or ADDRESS/BITS";
+	masked = net;
+	cidr_mask(&masked);
+	if (cidr_compare(&net, &masked))
+		return "has bits set behind its prefix length: write the network's own address";
+	for (uint32_t i = 0; i < pools->excludes; ++i) {
+		if (cidr_contains(&pools->exclude[i], &net))
+			return NULL;
+		if (!cidr_contains(&net, &pools->exclude[i]))
+			pools->exclude[kept++] = pools->exclude[i];
+	}
+	pools->excludes = kept;
+	if (kept == EXCLUDES)
+		return "is one exclusion too many: 64 are the most, but networks may be large";
+	pools->exclude[pools->excludes++] = net;
+	return NULL;
+}
+
+uint64_t pools_excluded(const struct pools *pools, const struct cidr *ip)
+{
+	for (uint32_t i = 0; i < pools->excludes; ++i) {
+		if (cidr_contains(&pools->exclude[i], ip))
+			return cidr_span(&pools->exclude[i], ip);
+	}
+	return 0;
+}
+
+bool pools_replace(struct pools *pools, const struct pools *others)
+{
+	for (uint32_t i = 0; i < pools->count; ++i)
+		free(pools->list[i].used);
+	*pools = *others;
+	for (uint32_t i = 0; i < pools->count; ++i)
+		pools->list[i] = (struct pool){ .net = others->list[i].net };
+	return pools_allocate(pools);
+}
+
 bool pools_allocate(struct pools *pools)
 {
 	for (uint32_t i = 0; i < pools->count; ++i) {
@@ -103,7 +146,7 @@ struct pool *pools_find(const struct pools *pools, const struct cidr *ip)
 {
 	for (uint32_t i = 0; i < pools->count; ++i) {
 		if (cidr_contains(&pools->list[i].net, ip))
-			return (struct pool *)&pools->list[i];
+			return pools_excluded(pools, ip) ? NULL : (struct pool *)&pools->list[i];
 	}
 	return NULL;
 }
@@ -122,13 +165,33 @@ bool pool_excludes(const struct pool *pool, const struct cidr *ip)
 	return !memcmp(ip->ip, pool->net.ip, sizeof(ip->ip));
 }
 
-uint64_t pool_size(const struct pool *pool)
+/* How many of the excluded addresses, which are in the pool, could be leased otherwise. */
+static uint64_t excluded_size(const struct pool *pool, const struct cidr *excluded)
 {
-	uint64_t last = last_offset(pool);
+	uint64_t size = cidr_span(excluded, excluded);
+	struct cidr first, last;
+
+	cidr_host(&first, excluded->family, excluded->ip);
+	address_at(pool, offset_of(pool, &first) + size - 1, &last);
+	return size - pool_excludes(pool, &first) -
+	       (size > 1 && pool_excludes(pool, &last));
+}
+
+uint64_t pool_size(const struct pools *pools, const struct pool *pool)
+{
+	uint64_t size = last_offset(pool);
 
 	if (host_bits(pool) < 2)
-		return last + 1;
-	return host_bits(pool) >= 64 ? UINT64_MAX : pool->net.family == AF_INET ? last - 1 : last;
+		++size;
+	else if (pool->net.family == AF_INET)
+		--size;
+	for (uint32_t i = 0; i < pools->excludes; ++i) {
+		if (cidr_contains(&pools->exclude[i], &pool->net))
+			return 0;
+		if (host_bits(pool) < 64 && cidr_contains(&pool->net, &pools->exclude[i]))
+			size -= excluded_size(pool, &pools->exclude[i]);
+	}
+	return size;
 }
 
 void pool_mark(struct pool *pool, const struct cidr *ip, bool used)

@@ -115,6 +115,15 @@ void orders_send(struct server *server)
 	list_send(server, &server->allow);
 }
 
+bool orders_pending(const struct server *server, uint32_t order)
+{
+	const struct batch *batch = server->batches;
+
+	while (batch && (int32_t)(batch->orders.order - order) > 0)
+		batch = batch->next;
+	return batch;
+}
+
 /* Whether the order still speaks of what the lease has now. */
 static bool order_stands(const struct server *server, const struct batch *batch, uint32_t i)
 {

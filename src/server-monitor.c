@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -58,7 +59,7 @@ struct monitor {
 	struct take *takes, **takes_end;
 };
 
-static struct monitor monitor = { .stop_at = NEVER, .read_at = NEVER };
+static struct monitor monitor; /* large, and so not in the program's file */
 
 /* --- to the engine --- */
 
@@ -90,16 +91,23 @@ static void tell_reading(void)
 			monitor.reading_fd);
 }
 
+static void tell_settings(void)
+{
+	const struct server_settings *settings = &monitor.setup.config.message;
+
+	supervisor_send(&monitor.supervisor, &settings->head, SERVER_LENGTH(settings, nets),
+			monitor.setup.config.policy_fd);
+}
+
 static void engine_up(struct supervisor *supervisor)
 {
 	struct server_start *start = &monitor.setup.start;
 
 	start->head.type = SERVER_START;
-	start->head.count = monitor.guard.pools.count;
-	for (uint32_t i = 0; i < monitor.guard.pools.count; ++i)
-		start->pools[i] = monitor.guard.pools.list[i].net;
-	supervisor_send(supervisor, &start->head, SERVER_LENGTH(start, pools), -1);
+	supervisor_send(supervisor, &start->head, sizeof(*start), -1);
+	tell_settings();
 	tell(SERVER_LISTEN, monitor.setup.listen_fd);
+	tell(SERVER_CALLER, monitor.setup.call_fd);
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
 	tell_journal(monitor.setup.journal_fd, 0);
 	/* What was done since the reading, a new engine does not know: it waits for the next. */
@@ -387,6 +395,47 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 	}
 }
 
+/* --- reloading --- */
+
+/* False with what is wrong; then all stays as it is. */
+static bool reload_config(char error[static SETTINGS_ERROR])
+{
+	struct server_setup *setup = &monitor.setup;
+	struct server_config config;
+	int ret;
+
+	if (!server_setup_config(setup, &config, error))
+		return false;
+	ret = guard_reload(&monitor.guard, &config.pools, &config.policy, setup->journal_fd);
+	if (ret) {
+		server_config_close(&config);
+		snprintf(error, SETTINGS_ERROR, "cannot read the journal: %s", strerror(-ret));
+		return false;
+	}
+	server_config_close(&setup->config);
+	setup->config = config;
+	monitor.guard.policy = &setup->config.policy;
+	monitor.guard.link_locals = config.message.link_locals;
+	tell_settings();
+	return true;
+}
+
+static void reload(void)
+{
+	struct server_reload message = { .head.type = SERVER_RELOAD, .at = now_ms() };
+	const char *file = monitor.setup.file;
+	char error[SETTINGS_ERROR];
+
+	message.refused = !reload_config(error);
+	if (message.refused)
+		log_line(LOG_ERR, "%s: not reloaded, the settings of before stay in force", error);
+	else
+		log_line(LOG_INFO, "reloaded%s%s", file ? ": " : "", file ? file : "");
+	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), -1);
+	/* Whatever has become of the settings: what is missing is put back. */
+	monitor.read_at = message.at;
+}
+
 /* --- the world --- */
 
 /* Orders go by name: one that is called otherwise now is not ours any more. */
@@ -431,7 +480,9 @@ static void signals_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	while (read(watch->fd, &info, sizeof(info)) > 0) {
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGHUP)
+			reload();
+		else if (info.ssi_signo != SIGCHLD)
 			stop(0);
 	}
 	while ((child = waitpid(-1, &status, WNOHANG)) > 0) {
@@ -490,7 +541,10 @@ int server_monitor(const struct server_setup *setup)
 	int spawner, ret;
 
 	monitor.setup = *setup;
-	monitor.guard.pools = setup->pools;
+	monitor.stop_at = monitor.read_at = NEVER;
+	monitor.guard.pools = setup->config.pools;
+	monitor.guard.policy = &monitor.setup.config.policy;
+	monitor.guard.link_locals = setup->config.message.link_locals;
 	memcpy(monitor.guard.secret, setup->start.secret, sizeof(monitor.guard.secret));
 	monitor.reading_fd = setup->reading_fd;
 	monitor.reading = (struct server_reading){

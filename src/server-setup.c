@@ -31,7 +31,6 @@
 #endif
 
 enum {
-	LEASE_TIME = 3600, /* seconds, unless told */
 	LOCK_TRIES = 40, /* of 50 ms: an engine that is being killed still holds the lock */
 };
 
@@ -80,7 +79,6 @@ static bool read_device(struct server_setup *setup)
 struct address_walk {
 	struct server_setup *setup;
 	bool found; /* fe80:: */
-	const char *error;
 };
 
 static bool find_address(const struct net_address *address, void *data)
@@ -109,48 +107,126 @@ bool server_setup_address(const struct server_setup *setup)
 	return !ret;
 }
 
+/* --- settings --- */
+
+struct pools_walk {
+	uint32_t ifindex;
+	struct pools *pools;
+	char *error; /* "": none yet */
+};
+
 /* The networks of the interface's global addresses: pools, unless others are named. */
 static bool pool_of_address(const struct net_address *address, void *data)
 {
-	struct address_walk *walk = data;
+	struct pools_walk *walk = data;
 	struct cidr net = address->cidr;
+	char text[CIDR_STRLEN];
+	const char *wrong;
 
-	if (address->ifindex != walk->setup->start.ifindex ||
-	    address->scope != RT_SCOPE_UNIVERSE || cidr_is_host(&net))
+	if (address->ifindex != walk->ifindex || address->scope != RT_SCOPE_UNIVERSE ||
+	    cidr_is_host(&net))
 		return true;
 	cidr_mask(&net);
-	for (uint32_t i = 0; i < walk->setup->pools.count; ++i) {
-		if (!cidr_compare(&walk->setup->pools.list[i].net, &net))
+	for (uint32_t i = 0; i < walk->pools->count; ++i) {
+		if (!cidr_compare(&walk->pools->list[i].net, &net))
 			return true;
 	}
-	walk->error = pools_add_cidr(&walk->setup->pools, &net);
-	if (walk->error) {
-		char text[CIDR_STRLEN];
-
-		log_failure("network %s of the interface %s", cidr_format(text, &net), walk->error);
-	}
-	return !walk->error;
+	wrong = pools_add_cidr(walk->pools, &net);
+	if (wrong)
+		snprintf(walk->error, SETTINGS_ERROR, "network %s of the interface %s",
+			 cidr_format(text, &net), wrong);
+	return !wrong;
 }
 
-static bool check_pools(struct server_setup *setup)
+static bool find_pools(const struct server_setup *setup, struct pools *pools, char *error)
 {
-	struct address_walk walk = { .setup = setup };
+	struct pools_walk walk = { setup->start.ifindex, pools, error };
 	int ret;
 
-	if (setup->pools.count)
+	if (pools->count)
 		return true;
+	*error = '\0';
 	ret = net_addresses(pool_of_address, &walk);
 	if (ret)
-		log_failure("cannot ask for addresses: %s", strerror(-ret));
-	else if (!setup->pools.count && !walk.error)
-		log_failure("there is no pool: name one (`pool 192.0.2.0/24'), or give the "
-			    "interface an address with its network");
-	return !ret && setup->pools.count && !walk.error;
+		snprintf(error, SETTINGS_ERROR, "cannot ask for addresses: %s", strerror(-ret));
+	else if (!pools->count && !*error)
+		strcpy(error, "there is no pool: name one (`pool 192.0.2.0/24'), or give the "
+		       "interface an address with its network");
+	return !*error;
+}
+
+static bool read_settings(const struct server_setup *setup, struct settings *settings,
+			  char *error)
+{
+	settings_open(settings);
+	return (!setup->file || settings_file(settings, setup->file, error)) &&
+	       settings_words(settings, setup->words, setup->word_count, error);
+}
+
+static bool share(struct server_config *config, const struct settings *settings, char *error)
+{
+	int ret;
+
+	config->policy_fd = ret = policy_make(settings);
+	if (ret < 0) {
+		config->policy_fd = -1;
+	} else {
+		ret = policy_map(&config->policy, ret);
+		if (ret)
+			close(config->policy_fd);
+	}
+	if (ret < 0)
+		snprintf(error, SETTINGS_ERROR, "cannot share the settings: %s", strerror(-ret));
+	return ret >= 0;
+}
+
+bool server_setup_config(const struct server_setup *setup, struct server_config *config,
+			 char error[static SETTINGS_ERROR])
+{
+	struct server_settings *message = &config->message;
+	struct settings settings;
+	bool ok;
+
+	memset(config, 0, sizeof(*config));
+	ok = read_settings(setup, &settings, error) &&
+	     find_pools(setup, &settings.pools, error) &&
+	     settings_check(&settings, setup->file, error) && share(config, &settings, error);
+	config->pools = settings.pools;
+	message->head.type = SERVER_SETTINGS;
+	message->head.count = settings.pools.count + settings.pools.excludes;
+	message->pools = settings.pools.count;
+	message->lease_time = settings.lease_time;
+	message->link_locals = settings.link_locals;
+	if (setup->file)
+		strcpy(message->config, setup->file);
+	for (uint32_t i = 0; i < settings.pools.count; ++i)
+		message->nets[i] = settings.pools.list[i].net;
+	memcpy(message->nets + settings.pools.count, settings.pools.exclude,
+	       settings.pools.excludes * sizeof(*message->nets));
+	settings_close(&settings);
+	return ok;
+}
+
+void server_config_close(struct server_config *config)
+{
+	policy_unmap(&config->policy);
+	close(config->policy_fd);
+}
+
+static bool read_config(struct server_setup *setup)
+{
+	char error[SETTINGS_ERROR];
+
+	if (server_setup_config(setup, &setup->config, error))
+		return true;
+	log_failure("%s", error);
+	return false;
 }
 
 /* --- sockets --- */
 
-static bool open_listener(struct server_setup *setup)
+/* A socket of this type at [fe80::]:970 of the interface and nowhere else; -1 with errno set. */
+static int open_socket(const struct server_setup *setup, int type)
 {
 	const char *name = setup->start.interface;
 	const int one = 1;
@@ -159,21 +235,34 @@ static bool open_listener(struct server_setup *setup)
 		.sin6_port = htons(PROTOCOL_PORT),
 		.sin6_scope_id = setup->start.ifindex,
 	};
-	socklen_t len = sizeof(setup->start.place.netns);
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&address.sin6_addr, server_address.ip, sizeof(address.sin6_addr));
-	setup->listen_fd = fd;
 	if (fd < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, strlen(name) + 1) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, SOMAXCONN) < 0) {
-		log_failure("cannot listen on [fe80::%%%s]:%d: %s%s", name, PROTOCOL_PORT,
-			    strerror(errno), errno == EADDRINUSE ? ": stop what does" : "");
+	    (type == SOCK_STREAM &&
+	     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0) ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1; /* the process ends */
+	return fd;
+}
+
+static bool open_sockets(struct server_setup *setup)
+{
+	socklen_t len = sizeof(setup->start.place.netns);
+
+	setup->listen_fd = open_socket(setup, SOCK_STREAM);
+	if (setup->listen_fd >= 0)
+		setup->call_fd = open_socket(setup, SOCK_DGRAM);
+	if (setup->listen_fd < 0 || setup->call_fd < 0 ||
+	    listen(setup->listen_fd, SOMAXCONN) < 0) {
+		log_failure("cannot listen on [fe80::%%%s]:%d: %s%s", setup->start.interface,
+			    PROTOCOL_PORT, strerror(errno),
+			    errno == EADDRINUSE ? ": stop what does" : "");
 		return false;
 	}
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &setup->start.place.netns, &len) < 0)
+	if (getsockopt(setup->listen_fd, SOL_SOCKET, SO_NETNS_COOKIE, &setup->start.place.netns,
+		       &len) < 0)
 		setup->start.place.netns = 0;
 	return true;
 }
@@ -315,9 +404,9 @@ bool server_setup_open(struct server_setup *setup)
 	int ret;
 
 	if (!sandbox_allowed() || !check_interface(setup) || !read_device(setup) ||
-	    !check_pools(setup) || !read_boot_id(setup) || !open_control(setup))
+	    !read_config(setup) || !read_boot_id(setup) || !open_control(setup))
 		return false;
-	if (!open_journal(setup) || !server_setup_address(setup) || !open_listener(setup))
+	if (!open_journal(setup) || !server_setup_address(setup) || !open_sockets(setup))
 		goto failed;
 	ret = device_sweep(setup->start.interface);
 	if (!ret)
@@ -328,63 +417,77 @@ failed:
 	return false;
 }
 
-static const char *parse_pools(struct server_setup *setup, const char *list)
+/* The daemon will not stay in the folder that it was started in. */
+static const char *absolute(const char *file)
 {
-	static char error[256];
-	const char *what;
-	size_t len;
+	static char path[SETTINGS_FILE];
+	char dir[SETTINGS_FILE] = "";
+	int len;
 
-	for (;; list += len + 1) {
-		len = strcspn(list, ",");
-		what = pools_add(&setup->pools, list, len);
-		if (what) {
-			snprintf(error, sizeof(error), "pool `%.*s' %s", (int)(len > 64 ? 64 : len),
-				 list, what);
-			return error;
-		}
-		if (!list[len])
-			return NULL;
-	}
+	if (*file != '/' && !getcwd(dir, sizeof(dir)))
+		return NULL;
+	len = snprintf(path, sizeof(path), "%s%s%s", dir, *dir ? "/" : "", file);
+	return len < SETTINGS_FILE ? path : NULL;
 }
 
 /* Reads the command line; NULL, or what is wrong with it. */
-static const char *parse(struct server_setup *setup, int argc, const char *argv[])
+static const char *parse(struct server_setup *setup, int argc, const char *argv[], bool *check)
 {
-	static char error[256];
-	const char *value, *wrong;
+	static char error[SETTINGS_ERROR];
+	static struct settings settings;
 
-	setup->start.lease_time = LEASE_TIME;
+	setup->words = calloc(argc, sizeof(*setup->words));
+	if (!setup->words)
+		return "out of memory";
 	for (int i = 2; i < argc; ++i) {
-		value = i + 1 < argc ? argv[i + 1] : NULL;
+		bool config = !strcmp(argv[i], "config");
+
 		if (!strcmp(argv[i], "foreground")) {
 			setup->foreground = true;
 			continue;
 		}
-		if (strcmp(argv[i], "pool") && strcmp(argv[i], "lease-time")) {
+		if (!strcmp(argv[i], "check") && setup->file) {
+			*check = true;
+			continue;
+		}
+		if (!config && !settings_word(argv[i])) {
 			snprintf(error, sizeof(error), "`%.64s' is no option", argv[i]);
 			return error;
 		}
-		if (!value) {
+		if (i + 1 == argc) {
 			snprintf(error, sizeof(error), "`%s' needs a value", argv[i]);
 			return error;
 		}
-		if (!strcmp(argv[i++], "pool")) {
-			wrong = parse_pools(setup, value);
-			if (wrong)
-				return wrong;
-		} else if (!number_parse(&setup->start.lease_time, value, LEASE_TIME_MAX) ||
-			   !setup->start.lease_time) {
-			snprintf(error, sizeof(error), "lease-time `%.64s' is not a number of "
-				 "seconds from 1 to %d", value, LEASE_TIME_MAX);
-			return error;
+		if (config) {
+			setup->file = absolute(argv[++i]);
+			if (!setup->file)
+				return "the name of the file is too long";
+			continue;
 		}
+		setup->words[setup->word_count++] = argv[i];
+		setup->words[setup->word_count++] = argv[++i];
 	}
-	return NULL;
+	settings_open(&settings);
+	return settings_words(&settings, setup->words, setup->word_count, error) ? NULL : error;
+}
+
+/* Says nothing when all is well. */
+static int check_only(const struct server_setup *setup)
+{
+	static struct settings settings;
+	char error[SETTINGS_ERROR];
+
+	/* Without pools, only the interface could tell what can be reserved. */
+	if (read_settings(setup, &settings, error) &&
+	    (!settings.pools.count || settings_check(&settings, setup->file, error)))
+		return 0;
+	return log_failure("%s", error);
 }
 
 int dynamic_server(int argc, const char *argv[])
 {
 	static struct server_setup setup;
+	bool check = false;
 	const char *wrong;
 	int status;
 
@@ -393,10 +496,12 @@ int dynamic_server(int argc, const char *argv[])
 	if (strlen(argv[1]) >= IFNAMSIZ || !*argv[1] || strchr(argv[1], '/'))
 		return dynamic_usage(argv[0], "`%.64s' is no name of an interface", argv[1]);
 	strcpy(setup.start.interface, argv[1]);
-	wrong = parse(&setup, argc, argv);
+	wrong = parse(&setup, argc, argv, &check);
 	if (wrong)
 		return dynamic_usage(argv[0], "%s", wrong);
 	log_open(setup.start.interface);
+	if (check)
+		return check_only(&setup);
 	if (!daemon_start(setup.foreground) || !server_setup_open(&setup))
 		return 1;
 	status = server_monitor(&setup);

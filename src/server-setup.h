@@ -13,11 +13,23 @@
 #include "guard.h"
 #include "server.h"
 
+/* What can be reloaded. */
+struct server_config {
+	struct server_settings message; /* what the engine is told */
+	struct pools pools; /* without bitmaps */
+	struct policy policy;
+	int policy_fd; /* the same */
+};
+
 struct server_setup {
-	struct server_start start; /* what the engine is told; without the pools */
-	struct pools pools;
+	struct server_start start; /* what the engine is told */
+	const char *file; /* with settings, from the root folder on; NULL: none */
+	const char **words; /* settings of the command line, with their values */
+	size_t word_count;
+	struct server_config config;
 	bool foreground;
 	int listen_fd, control_fd; /* listening: TCP and status */
+	int call_fd; /* UDP */
 	int state_fd; /* the directory of journals */
 	int journal_fd; /* locked */
 	int fresh_fd; /* of a journal that is being written anew; -1: none */
@@ -30,10 +42,20 @@ struct server_setup {
 /* --- server-setup.c --- */
 
 /*
- * Checks and opens all, in the daemon; the command line has been read into start, pools and
+ * Checks and opens all, in the daemon; the command line has been read into start, file, words and
  * foreground. False after a line in the log that says what is missing and how to mend it.
  */
 bool server_setup_open(struct server_setup *setup);
+
+/*
+ * Reads the file, if there is one, and takes the pools from the interface, if none are named. False
+ * with one line that says what is wrong; then nothing is to be closed.
+ */
+bool server_setup_config(const struct server_setup *setup, struct server_config *config,
+			 char error[static SETTINGS_ERROR]);
+
+/* Unmaps and closes what it holds. */
+void server_config_close(struct server_config *config);
 
 /* Puts fe80::/64 on the interface if fe80:: is not there, and says so. False after a log line. */
 bool server_setup_address(const struct server_setup *setup);

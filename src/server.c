@@ -20,20 +20,26 @@
 #include "encoding.h"
 #include "engine.h"
 
-enum { REFUSALS_LOGGED = 100 /* in a second */ };
+enum {
+	REFUSALS_LOGGED = 100, /* in a second */
+	STATUS_MOST = 2048, /* bytes of status that are made in one piece: the counters */
+};
 
 #define PLAIN { sizeof(struct server_plain), 0, 0, false }
 #define PLAIN_FD { sizeof(struct server_plain), 0, 0, true }
 
 const struct message_rule server_engine_rules[SERVER_TYPES] = {
-	[SERVER_START] = { offsetof(struct server_start, pools), sizeof(struct cidr), POOLS,
-			   false },
+	[SERVER_START] = { sizeof(struct server_start), 0, 0, false },
+	[SERVER_SETTINGS] = { offsetof(struct server_settings, nets), sizeof(struct cidr),
+			      POOLS + EXCLUDES, true },
 	[SERVER_LISTEN] = PLAIN_FD,
+	[SERVER_CALLER] = PLAIN_FD,
 	[SERVER_CONTROL] = PLAIN_FD,
 	[SERVER_JOURNAL] = { sizeof(struct server_journal), 0, 0, true },
 	[SERVER_READING] = { sizeof(struct server_reading), 0, 0, true },
 	[SERVER_DONE] = { offsetof(struct server_done, errors), 1, DEVICE_BATCH, false },
 	[SERVER_RENAMED] = { sizeof(struct server_journal), 0, 0, false },
+	[SERVER_RELOAD] = { sizeof(struct server_reload), 0, 0, false },
 	[SERVER_STOP] = PLAIN,
 };
 
@@ -163,6 +169,29 @@ static const char reason_counters[REASON_TYPES][24] = {
 
 static size_t status_head(const struct server *server, char *buf)
 {
+	size_t len = snprintf(buf, CONTROL_CHUNK, "interface=%s\nrole=server\nlease_time=%u\n",
+			      server->interface, server->book.lease_time);
+
+	if (*server->config)
+		len += snprintf(buf + len, CONTROL_CHUNK - len, "config=%s\n", server->config);
+	return len;
+}
+
+/* The options of all who have none of their own, which are lines already; 0 behind the last. */
+static size_t status_option(const struct server *server, uint64_t index, char *buf)
+{
+	const char *line = server->policy.text, *end = line + server->policy.head->len, *next;
+
+	for (; line < end; line = next) {
+		next = (const char *)memchr(line, '\n', end - line) + 1;
+		if (!index--)
+			return mempcpy(buf, line, next - line) - (void *)buf;
+	}
+	return 0;
+}
+
+static size_t status_counters(const struct server *server, char *buf)
+{
 	const struct counters *c = &server->counters;
 	const struct {
 		const char *name;
@@ -174,9 +203,11 @@ static size_t status_head(const struct server *server, char *buf)
 		{ "readings", c->readings },
 		{ "grants", c->grants },
 		{ "renewals", c->renewals },
+		{ "calls", c->calls },
+		{ "reloads", c->reloads[false] },
+		{ "reloads_refused", c->reloads[true] },
 	};
-	size_t len = snprintf(buf, CONTROL_CHUNK, "interface=%s\nrole=server\nlease_time=%u\n",
-			      server->interface, server->book.lease_time);
+	size_t len = 0;
 
 	for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); ++i)
 		len += control_counter(buf + len, CONTROL_CHUNK - len, counters[i].name,
@@ -193,7 +224,7 @@ static size_t status_head(const struct server *server, char *buf)
 static uint64_t pool_free(const struct server *server, const struct pool *pool)
 {
 	const struct reading *reading = &server->reading;
-	uint64_t gone = pool->leased, size = pool_size(pool);
+	uint64_t gone = pool->leased, size = pool_size(&server->pools, pool);
 
 	/* The host's own addresses, which are the last. */
 	for (uint32_t i = reading->head ? reading->head->ips : 0; i--;) {
@@ -202,7 +233,8 @@ static uint64_t pool_free(const struct server *server, const struct pool *pool)
 		if (ip->peer != DEVICE_SELF)
 			break;
 		/* One that several interfaces have counts once. */
-		gone += cidr_contains(&pool->net, &ip->cidr) && !pool_excludes(pool, &ip->cidr) &&
+		gone += pools_find(&server->pools, &ip->cidr) == pool &&
+			!pool_excludes(pool, &ip->cidr) &&
 			reading_exact(reading, &ip->cidr) == ip;
 	}
 	return gone < size ? size - gone : 0;
@@ -251,32 +283,60 @@ static size_t status_link_local(const struct server *server, uint32_t index, cha
 			cidr_format(text, &ip));
 }
 
-/* The cursor counts the head, the pools, all leases by their index, and the link-locals. */
-static size_t status_fill(void *data, uint64_t *cursor, char *buf)
+/* The high half of the cursor says what is at hand, the low half counts these. */
+static size_t status_next(const struct server *server, uint64_t *cursor, char *buf, uint64_t now)
 {
-	struct server *server = data;
-	uint64_t now = now_ms(), first_lease = 1 + server->pools.count, index;
+	enum { HEAD, OPTIONS, POOL_LIST, LEASE_LIST, LINK_LOCAL_LIST };
+	const uint64_t part = UINT64_C(1) << 32;
+	uint32_t index = *cursor;
 	size_t len = 0;
 
-	if (!*cursor) {
-		++*cursor;
+	switch (*cursor / part) {
+	case HEAD:
+		*cursor = OPTIONS * part;
 		return status_head(server, buf);
-	}
-	while (len + CONTROL_LINE <= CONTROL_CHUNK) {
-		if (*cursor < first_lease) {
-			len += status_pool(server, &server->pools.list[*cursor - 1], buf + len);
-		} else {
-			index = *cursor - first_lease;
-			if (index >= server->leases.count + link_locals_count(&server->link_locals))
-				break;
-			if (index >= server->leases.count)
-				len += status_link_local(server, index - server->leases.count,
-							 buf + len);
-			else if (lease_holds(&server->leases.list[index], FAMILIES))
-				len += status_lease(&server->leases.list[index], buf + len, now);
-		}
+	case OPTIONS:
 		++*cursor;
+		len = status_option(server, index, buf);
+		if (len)
+			return len;
+		*cursor = POOL_LIST * part;
+		return status_counters(server, buf);
+	case POOL_LIST:
+		++*cursor;
+		if (index < server->pools.count)
+			return status_pool(server, &server->pools.list[index], buf);
+		*cursor = LEASE_LIST * part;
+		index = 0;
+		/* fall through */
+	case LEASE_LIST:
+		for (; !len && index < server->leases.count; ++index) {
+			if (lease_holds(&server->leases.list[index], FAMILIES))
+				len = status_lease(&server->leases.list[index], buf, now);
+		}
+		*cursor = LEASE_LIST * part + index;
+		if (len)
+			return len;
+		*cursor = LINK_LOCAL_LIST * part;
+		index = 0;
+		/* fall through */
+	default:
+		++*cursor;
+		if (index >= link_locals_count(&server->link_locals))
+			return 0;
+		return status_link_local(server, index, buf);
 	}
+}
+
+static size_t status_fill(void *data, uint64_t *cursor, char *buf)
+{
+	uint64_t now = now_ms();
+	size_t len = 0, more;
+
+	do {
+		more = status_next(data, cursor, buf + len, now);
+		len += more;
+	} while (more && len + STATUS_MOST <= CONTROL_CHUNK);
 	return len;
 }
 
@@ -300,8 +360,6 @@ static int status_release(void *data, const char *value)
 
 static void start(struct server *server, const struct server_start *start)
 {
-	for (uint32_t i = 0; i < start->head.count; ++i)
-		pools_add_cidr(&server->pools, &start->pools[i]);
 	memcpy(server->interface, start->interface, sizeof(server->interface));
 	memcpy(server->secret, start->secret, sizeof(server->secret));
 	server->ifindex = start->ifindex;
@@ -310,14 +368,11 @@ static void start(struct server *server, const struct server_start *start)
 	server->book = (struct book){
 		.leases = &server->leases,
 		.pools = &server->pools,
+		.policy = &server->policy,
 		.reading = &server->reading,
-		.lease_time = start->lease_time,
 		.claims = server->claims,
 	};
 	leases_open(&server->leases, &server->pools, server->secret);
-	server->started = pools_allocate(&server->pools);
-	if (!server->started)
-		server_log(server, EVENT_FATAL)->reason = REASON_MEMORY;
 }
 
 static void summary(struct server *server)
@@ -365,6 +420,27 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	server_tell(server, SERVER_READY);
 }
 
+static void settings(struct server *server, const struct server_settings *message, int fd)
+{
+	bool ok = settings_came(server, message, fd);
+
+	if (fd >= 0)
+		close(fd);
+	/* Later on, the next engine may have more luck. */
+	if (!ok && server->started)
+		server->loop.stop = true;
+	else if (!ok)
+		server_log(server, EVENT_FATAL)->reason = REASON_MEMORY;
+	server->started = ok;
+}
+
+static void reload(struct server *server, const struct server_reload *message)
+{
+	server->reload_at = message->at;
+	server->reload_refused = message->refused;
+	server->reload_ordered = false;
+}
+
 static void message_came(struct server *server, const union message_buffer *buffer, int fd)
 {
 	const void *message = buffer;
@@ -372,6 +448,15 @@ static void message_came(struct server *server, const union message_buffer *buff
 	switch (buffer->head.type) {
 	case SERVER_START:
 		start(server, message);
+		break;
+	case SERVER_SETTINGS:
+		settings(server, message, fd);
+		break;
+	case SERVER_CALLER:
+		server->calls.fd = fd;
+		break;
+	case SERVER_RELOAD:
+		reload(server, message);
 		break;
 	case SERVER_LISTEN:
 		if (!loop_watch(&server->loop, &server->listener, fd, sessions_accept))
@@ -448,6 +533,7 @@ static uint64_t turn(void *data)
 		at = sooner(at, store_turn(server, now));
 		at = sooner(at, sessions_turn(server, now));
 		orders_send(server);
+		at = sooner(at, calls_turn(server, now));
 		flush(server);
 		if (server->reading_wanted <= now) {
 			server->reading_wanted = now + READING_MS;
@@ -471,7 +557,7 @@ int server_engine(int channel_fd)
 	static struct server server; /* large, and all zero */
 
 	server.sessions_end = &server.sessions;
-	server.journal.fd = server.fresh.fd = -1;
+	server.journal.fd = server.fresh.fd = server.calls.fd = -1;
 	server.compact = server.sweep = LEASE_NONE;
 	server.reading_wanted = NEVER;
 	channel_open(&server.channel, channel_fd, server_engine_rules, SERVER_TYPES);

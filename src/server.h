@@ -13,17 +13,21 @@
 #include "channel.h"
 #include "device.h"
 #include "journal.h"
+#include "policy.h"
 #include "pool.h"
 
 enum server_message {
 	/* monitor to engine */
 	SERVER_START = 1, /* the first: all that is known before the sockets come */
+	SERVER_SETTINGS, /* the second, and whenever they are others: brings a policy */
 	SERVER_LISTEN, /* brings the listening TCP socket */
+	SERVER_CALLER, /* brings the UDP socket by which clients are called */
 	SERVER_CONTROL, /* brings the listening status socket */
 	SERVER_JOURNAL, /* brings a journal: the one there is, or an empty one that was asked for */
 	SERVER_READING, /* brings a reading of the device */
 	SERVER_DONE, /* orders have been carried out */
 	SERVER_RENAMED, /* the new journal stands in the old one's place */
+	SERVER_RELOAD, /* told to read all again; settings that count now have come before */
 	SERVER_STOP, /* end in order */
 	/* engine to monitor */
 	SERVER_READY, /* serves */
@@ -38,16 +42,29 @@ enum server_message {
 };
 
 struct server_start {
-	struct message head; /* items: pools */
-	uint32_t lease_time; /* seconds */
+	struct message head;
 	uint32_t ifindex;
 	struct journal_start place; /* where the device lives now */
 	char interface[16];
 	uint8_t secret[JOURNAL_SECRET]; /* random, for a journal that begins */
-	struct cidr pools[POOLS];
 };
 
-/* SERVER_LISTEN, _CONTROL, _RENAMED, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME, _STOPPED. */
+struct server_settings {
+	struct message head; /* items: nets */
+	uint32_t pools; /* so many of the nets; those behind are excluded from all */
+	uint32_t lease_time; /* seconds */
+	uint32_t link_locals; /* peers without a link-local get theirs from the server */
+	char config[SETTINGS_FILE]; /* the file's name; "": none */
+	struct cidr nets[POOLS + EXCLUDES];
+};
+
+struct server_reload {
+	struct message head;
+	uint32_t refused; /* the old settings stay */
+	uint64_t at; /* ms: it is done when a reading that began from then on has been used */
+};
+
+/* SERVER_LISTEN, _CALLER, _CONTROL, _RENAMED, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME, _STOPPED. */
 struct server_plain {
 	struct message head;
 };

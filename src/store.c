@@ -73,6 +73,7 @@ static void load_lease(void *data, const struct journal_lease *record)
 		return;
 	}
 	leases->list[index].time = record->left / 1000;
+	leases->list[index].want = record->want;
 	leases->list[index].expires = from + record->left;
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (record->holding[v])

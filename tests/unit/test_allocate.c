@@ -21,7 +21,13 @@ enum { LEASE_TIME = 3600 };
 static struct pools pools;
 static struct leases leases;
 static struct reading reading;
-static struct book book = { .leases = &leases, .pools = &pools, .reading = &reading };
+static struct policy policy;
+static struct book book = {
+	.leases = &leases,
+	.pools = &pools,
+	.policy = &policy,
+	.reading = &reading,
+};
 static const uint8_t secret[16] = "a secret of ours";
 static struct decision d;
 
@@ -401,7 +407,7 @@ static void several_pools(void **state)
 	for (uint32_t i = 0; i < pools.count; ++i) {
 		const struct pool *pool = &pools.list[i];
 
-		assert_int_equal(pool->leased, pool->net.family == AF_INET ? pool_size(pool) : 0);
+		assert_int_equal(pool->leased, pool->net.family == AF_INET ? pool_size(&pools, pool) : 0);
 	}
 	assert_int_equal(ask('F', &any4), STATUS_UNAVAILABLE);
 }
@@ -682,13 +688,17 @@ static void pools_that_are_no_more(void **state)
 	assert_true(d.new_address);
 	assert_granted(V6, "2001:db8::5");
 	assert_int_equal(ask_this('A', "203.0.113.5"), STATUS_UNAVAILABLE);
-	/* Where nothing can take its place, it runs out. */
+	/* Where nothing can take its place, it runs out; */
 	world("2001:db8::/64", "A 203.0.113.5/32;");
 	has('A', HOLDING_LEASED, "203.0.113.5");
+	assert_int_equal(ask('A', &any4), STATUS_UNAVAILABLE);
+	assert_false(d.granted[V4] || d.granted[V6] || d.ends[V4] || d.ends[V6]);
+	/* but the other family's renewal must not prolong it. */
 	assert_int_equal(ask('A', &any), STATUS_UNAVAILABLE);
 	assert_false(d.granted[V4]);
-	assert_false(d.ends[V4]);
+	assert_true(d.ends[V4]);
 	assert_true(d.granted[V6]);
+	assert_false(d.ends[V6]);
 	/* Nor is it given again after it has ended. */
 	has('A', HOLDING_PAST, "203.0.113.5");
 	assert_int_equal(ask('A', &any), STATUS_OK);

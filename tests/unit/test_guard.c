@@ -466,12 +466,13 @@ static void leases_of_retired_pools(void **state)
 	assert_int_equal(allow('C', "2001:db8:77::1"), 0);
 	assert_int_equal(allow('B', "203.0.113.5"), EPERM);
 	assert_int_equal(allow('A', "203.0.113.7"), EPERM);
-	assert_int_equal(take('B', "203.0.113.5"), EPERM);
+	assert_int_equal(take('B', "203.0.113.5"), EALREADY);
+	assert_int_equal(take('C', "203.0.113.9"), EPERM);
 	assert_int_equal(allow('B', "2001:db8:77::1"), EPERM);
 	assert_int_equal(allow('A', "203.0.113.6"), EPERM);
 	/* What was only remembered is over. */
 	assert_int_equal(allow('E', "203.0.113.8"), EPERM);
-	assert_int_equal(take('E', "203.0.113.8"), EPERM);
+	assert_int_equal(take('E', "203.0.113.8"), EALREADY);
 	/* And what somebody else has is his. */
 	assert_int_equal(allow('F', "203.0.113.9"), EADDRINUSE);
 	assert_int_equal(take('F', "203.0.113.9"), EALREADY);

@@ -179,6 +179,7 @@ static void assert_lease(const struct journal_lease *a, const struct journal_lea
 	assert_memory_equal(a->key, b->key, KEY_LEN);
 	assert_true(a->at == b->at);
 	assert_true(a->left == b->left);
+	assert_int_equal(a->want, b->want);
 	for (int v = V4; v < FAMILIES; ++v) {
 		assert_int_equal(a->holding[v], b->holding[v]);
 		if (a->holding[v])
@@ -436,6 +437,7 @@ static void all_kinds_of_records(void **state)
 		lease[i].holding[V4] = i % 4;
 		lease[i].holding[V6] = i / 4;
 		lease[i].at = i % 2 ? UINT64_MAX : 0;
+		lease[i].want = i;
 		lease[i].left = i % 3 ? 0 : (uint64_t)LEASE_TIME_MAX * 1000;
 		assert_true(journal_lease(&journal, &lease[i]));
 	}
@@ -444,6 +446,7 @@ static void all_kinds_of_records(void **state)
 	memset(last.ip[V6].ip, 255, 16);
 	last.holding[V4] = last.holding[V6] = HOLDING_RESERVED;
 	last.at = UINT64_MAX;
+	last.want = UINT8_MAX;
 	last.left = (uint64_t)LEASE_TIME_MAX * 1000;
 	assert_true(journal_lease(&journal, &last));
 	assert_int_equal(journal_write(&journal), 0);
@@ -683,7 +686,8 @@ static void records_that_no_one_wrote(void **state)
 		"start " BOOT_ID "0 1 2", "start 01234567 1 2", "start  1 2",
 		"lease", "lease " KEY, "lease " KEY " -", "lease " KEY " - -",
 		"lease " KEY " - - 1",
-		"lease " KEY " - - 1 2 3", "lease " KEY " - - 1 2 ", "lease  " KEY " - - 1 2",
+		"lease " KEY " - - 1 2 3 4", "lease " KEY " - - 1 2 256", "lease " KEY " - - 1 2 x",
+		"lease " KEY " - - 1 2 3 ", "lease " KEY " - - 1 2 ", "lease  " KEY " - - 1 2",
 		"lease " KEY "  - - 1 2", "lease AAAA - - 1 2", "lease " KEY "= - - 1 2",
 		"lease " KEY " -- - 1 2", "lease " KEY " 192.0.2.7/24 - 1 2",
 		"lease " KEY " 192.0.2.256 - 1 2", "lease " KEY " 2001:db8::7 - 1 2",

@@ -214,7 +214,7 @@ static void excludes_and_counts(void **state)
 	for (size_t i = 0; i < COUNT(cases); ++i) {
 		clear(state);
 		assert_null(add(cases[i].pool));
-		assert_int_equal(pool_size(&pools.list[0]), cases[i].size);
+		assert_int_equal(pool_size(&pools, &pools.list[0]), cases[i].size);
 		for (int j = 0; j < 2 && cases[i].excluded[j]; ++j) {
 			ip = cidr(cases[i].excluded[j]);
 			if (!pool_excludes(&pools.list[0], &ip))

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+/*
+ * New settings, and those whom they concern. A client that asked to be called is called when it
+ * would be given something else now, and again if it does not come; a datagram says nothing but
+ * that. Sleepers are not woken. First calls are spread over up to two seconds, so that the answers
+ * to them are, too.
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine.h"
+
+enum {
+	PER_MS = 5, /* first calls in a millisecond */
+	SPREAD_MS = 2000, /* but all of them by then */
+	AGAIN_MS = 1000, /* from one call of a client to its next */
+	TICK_MS = 20,
+	SLEEPS_S = 180, /* without a handshake for so long, WireGuard would need a new one */
+};
+
+/* --- settings --- */
+
+static bool differs(const struct policy *a, const struct policy *b, const struct lease *lease)
+{
+	static struct options x, y; /* large */
+
+	policy_options(a, lease->key, &x);
+	policy_options(b, lease->key, &y);
+	options_clear(&x, ~lease->want);
+	options_clear(&y, ~lease->want);
+	return !options_equal(&x, &y);
+}
+
+/* Marks who gets something else than with this policy, and these families of pools. */
+static void mark(struct server *server, const struct policy *before, const bool *had)
+{
+	for (uint32_t i = 0; i < server->leases.count; ++i) {
+		struct lease *lease = &server->leases.list[i];
+		bool call = false;
+
+		if (!(lease->want & WANT_CALL) || !lease_holds(lease, FAMILIES))
+			continue;
+		for (int v = V4; v < FAMILIES; ++v)
+			call |= !lease_grantable(&server->book, lease, v) ||
+				(!had[v] && pools_have(&server->pools, v));
+		if (call || differs(before, &server->policy, lease))
+			lease->flags |= LEASE_CALL;
+	}
+}
+
+bool settings_came(struct server *server, const struct server_settings *message, int fd)
+{
+	const bool had[FAMILIES] = { pools_have(&server->pools, V4),
+				     pools_have(&server->pools, V6) };
+	struct policy before = server->policy, policy = { 0 };
+	struct pools pools = { 0 };
+	uint32_t nets = message->head.count;
+
+	if (fd < 0 || message->pools > nets || policy_map(&policy, fd))
+		return false;
+	for (uint32_t i = 0; i < message->pools; ++i)
+		pools_add_cidr(&pools, &message->nets[i]);
+	for (uint32_t i = message->pools; i < nets && pools.excludes < EXCLUDES; ++i)
+		pools.exclude[pools.excludes++] = message->nets[i];
+	server->policy = policy;
+	server->link_locals.wanted = message->link_locals;
+	server->book.lease_time = message->lease_time;
+	memcpy(server->config, message->config, sizeof(server->config));
+	if (!pools_replace(&server->pools, &pools) || !leases_refill(&server->leases))
+		return false;
+	mark(server, &before, had);
+	policy_unmap(&before);
+	return true;
+}
+
+void calls_came(struct session *session, uint32_t lease)
+{
+	static struct options options; /* used up by the answer at once */
+	struct server *server = session->server;
+
+	server->leases.list[lease].flags &= ~LEASE_CALL;
+	policy_options(&server->policy, server->leases.list[lease].key, &options);
+	session->response.options = &options;
+}
+
+/* --- calls --- */
+
+static void calls_end(struct calls *calls)
+{
+	free(calls->leases);
+	*calls = (struct calls){ .fd = calls->fd };
+}
+
+static void calls_begin(struct server *server, uint64_t now)
+{
+	const struct leases *leases = &server->leases;
+	struct calls *calls = &server->calls;
+
+	calls_end(calls);
+	if (calls->fd >= 0)
+		calls->leases = calloc(leases->count + 1, sizeof(*calls->leases));
+	for (uint32_t i = 0; calls->leases && i < leases->count; ++i) {
+		if (leases->list[i].flags & LEASE_CALL)
+			calls->leases[calls->count++] = i;
+	}
+	calls->began = now;
+	calls->spread = calls->count / PER_MS < SPREAD_MS ? calls->count / PER_MS : SPREAD_MS;
+}
+
+/* False when the socket takes no more now. */
+static bool call(struct server *server, const struct cidr *ip)
+{
+	static const char text[] = "call=1\n\n";
+	struct sockaddr_in6 to = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(PROTOCOL_PORT),
+		.sin6_scope_id = server->ifindex,
+	};
+
+	memcpy(&to.sin6_addr, ip->ip, sizeof(to.sin6_addr));
+	if (sendto(server->calls.fd, text, sizeof(text) - 1, MSG_NOSIGNAL, (struct sockaddr *)&to,
+		   sizeof(to)) < 0)
+		return errno != EAGAIN && errno != ENOBUFS;
+	++server->counters.calls;
+	return true;
+}
+
+/* Calls the peer of a lease, at each link-local that it may have, if it's still to be called. */
+static bool call_lease(struct server *server, uint32_t index, uint64_t now)
+{
+	const struct reading *reading = &server->reading;
+	const struct lease *lease = &server->leases.list[index];
+	uint32_t at = reading_peer(reading, lease->key);
+	const struct device_peer *peer;
+	bool sent = true;
+
+	if (!(lease->flags & LEASE_CALL) || !lease_holds(lease, FAMILIES) || at == DEVICE_NOBODY)
+		return true;
+	peer = &reading->peers[at];
+	if (peer->handshake + (now - server->reading_began) / 1000 >= SLEEPS_S)
+		return true;
+	for (uint32_t i = 0; sent && i < peer->count; ++i) {
+		const struct cidr *ip = &reading->ips[peer->first + i].cidr;
+
+		if (cidr_is_host(ip) && cidr_is_link_local(ip))
+			sent = call(server, ip);
+	}
+	return sent;
+}
+
+/* How many of the calls of this round are due. */
+static uint32_t due(const struct calls *calls, int round, uint64_t now)
+{
+	uint64_t begin = calls->began + round * AGAIN_MS;
+
+	if (now < begin)
+		return 0;
+	return now >= begin + calls->spread ? calls->count :
+	       (now - begin) * calls->count / calls->spread;
+}
+
+/* A reload is done when a reading has been compared with all leases, and what it took is there. */
+static void reload_turn(struct server *server, uint64_t now)
+{
+	if (!server->reload_at || server->reading_began < server->reload_at ||
+	    server->sweep != LEASE_NONE)
+		return;
+	if (!server->reload_ordered)
+		server->reload_order = server->order;
+	server->reload_ordered = true;
+	if (orders_pending(server, server->reload_order))
+		return;
+	server->reload_at = 0;
+	++server->counters.reloads[server->reload_refused];
+	calls_begin(server, now);
+}
+
+uint64_t calls_turn(struct server *server, uint64_t now)
+{
+	struct calls *calls = &server->calls;
+
+	reload_turn(server, now);
+	for (int round = 0; calls->leases && round < CALLS; ++round) {
+		uint32_t end = due(calls, round, now);
+
+		while (calls->done[round] < end &&
+		       call_lease(server, calls->leases[calls->done[round]], now))
+			++calls->done[round];
+	}
+	if (!calls->leases)
+		return NEVER;
+	if (calls->done[CALLS - 1] < calls->count)
+		return now + TICK_MS;
+	calls_end(calls);
+	return NEVER;
+}

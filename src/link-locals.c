@@ -92,14 +92,29 @@ const uint8_t *link_locals_key(const struct link_locals *l, uint32_t index)
 	return l->given.list[l->at + index - l->next.count].key;
 }
 
-static void forget(struct given *given, const uint8_t *key)
+static struct given_key *find(const struct given *given, const uint8_t *key)
 {
-	struct given_key *found = given->count ? bsearch(key, given->list, given->count,
-							 sizeof(*given->list), key_compare) :
-						 NULL;
+	return given->count ? bsearch(key, given->list, given->count, sizeof(*given->list),
+				      key_compare) :
+			      NULL;
+}
+
+static void forget(const struct given *given, const uint8_t *key)
+{
+	struct given_key *found = find(given, key);
 
 	if (found)
 		found->gone = true;
+}
+
+bool link_locals_have(const struct link_locals *l, const uint8_t key[static KEY_LEN])
+{
+	const struct given_key *found = find(&l->next, key);
+
+	if (found)
+		return !found->gone;
+	found = find(&l->given, key);
+	return found && found >= l->given.list + l->at && !found->gone;
 }
 
 /* --- a pass --- */

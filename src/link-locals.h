@@ -50,6 +50,9 @@ void link_locals_loaded(struct link_locals *l);
 uint32_t link_locals_count(const struct link_locals *l);
 const uint8_t *link_locals_key(const struct link_locals *l, uint32_t index);
 
+/* Whether this key is among them. */
+bool link_locals_have(const struct link_locals *l, const uint8_t key[static KEY_LEN]);
+
 /* A new reading: all peers are looked at again. */
 void link_locals_reading(struct server *server);
 

@@ -249,7 +249,19 @@ static size_t status_pool(const struct server *server, const struct pool *pool, 
 			(unsigned long long)pool_free(server, pool));
 }
 
-static size_t status_lease(const struct lease *lease, char *buf, uint64_t now)
+static size_t status_derived(const struct server *server, const uint8_t *key, char *buf)
+{
+	char text[CIDR_STRLEN];
+	struct cidr ip;
+
+	if (!link_locals_have(&server->link_locals, key))
+		return 0;
+	cidr_derived(&ip, key);
+	return sprintf(buf, "allowed_ip=%s\n", cidr_format(text, &ip));
+}
+
+static size_t status_lease(const struct server *server, const struct lease *lease, char *buf,
+			   uint64_t now)
 {
 	char key[WG_KEY_LEN_HEX], text[CIDR_STRLEN];
 	struct cidr ip;
@@ -265,22 +277,26 @@ static size_t status_lease(const struct lease *lease, char *buf, uint64_t now)
 		if (lease->holding[v] == HOLDING_LEASED)
 			len += snprintf(buf + len, CONTROL_LINE - len, "allowed_ip=%s\n", text);
 	}
+	len += status_derived(server, lease->key, buf + len);
 	return len + snprintf(buf + len, CONTROL_LINE - len, "expires_in=%llu\n",
 			      lease->expires > now ?
 				      (unsigned long long)(lease->expires - now + 999) / 1000 :
 				      0);
 }
 
+/* If it has one from us, and no lease with which it was told. */
 static size_t status_link_local(const struct server *server, uint32_t index, char *buf)
 {
 	const uint8_t *key = link_locals_key(&server->link_locals, index);
-	char hex[WG_KEY_LEN_HEX], text[CIDR_STRLEN];
-	struct cidr ip;
+	uint32_t lease = leases_find(&server->leases, key);
+	char hex[WG_KEY_LEN_HEX];
+	size_t len;
 
-	cidr_derived(&ip, key);
+	if (lease != LEASE_NONE && lease_holds(&server->leases.list[lease], FAMILIES))
+		return 0;
 	key_to_hex(hex, key);
-	return snprintf(buf, CONTROL_LINE, "link_local_key=%s\nallowed_ip=%s\n", hex,
-			cidr_format(text, &ip));
+	len = sprintf(buf, "link_local_key=%s\n", hex);
+	return len + status_derived(server, key, buf + len);
 }
 
 /* The high half of the cursor says what is at hand, the low half counts these. */
@@ -312,7 +328,7 @@ static size_t status_next(const struct server *server, uint64_t *cursor, char *b
 	case LEASE_LIST:
 		for (; !len && index < server->leases.count; ++index) {
 			if (lease_holds(&server->leases.list[index], FAMILIES))
-				len = status_lease(&server->leases.list[index], buf, now);
+				len = status_lease(server, &server->leases.list[index], buf, now);
 		}
 		*cursor = LEASE_LIST * part + index;
 		if (len)
@@ -321,10 +337,10 @@ static size_t status_next(const struct server *server, uint64_t *cursor, char *b
 		index = 0;
 		/* fall through */
 	default:
-		++*cursor;
-		if (index >= link_locals_count(&server->link_locals))
-			return 0;
-		return status_link_local(server, index, buf);
+		for (; !len && index < link_locals_count(&server->link_locals); ++index)
+			len = status_link_local(server, index, buf);
+		*cursor = LINK_LOCAL_LIST * part + index;
+		return len;
 	}
 }
 

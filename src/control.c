@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -311,4 +312,24 @@ pid_t control_pid(const char *interface, const char *role)
 		ret = -errno;
 	close(fd);
 	return ret ? ret : peer.pid;
+}
+
+int control_process(const char *interface, const char *role)
+{
+	pid_t pid = control_pid(interface, role), again;
+	int fd;
+
+	if (pid < 0)
+		return pid;
+	if (!pid) /* in a pid namespace that we don't see */
+		return -EPERM;
+	fd = syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return errno == ESRCH ? -ENOENT : -errno;
+	/* The pid must still be the daemon's, and not another process's by now. */
+	again = control_pid(interface, role);
+	if (again == pid)
+		return fd;
+	close(fd);
+	return again < 0 ? again : -EAGAIN;
 }

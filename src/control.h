@@ -9,7 +9,8 @@
  * The keys, in this order; times are in seconds, and what there is not is left out:
  *
  *	interface= role=	first
- *	lease_time=		server
+ *	lease_time= config=	server; the file's name
+ *	route= dns= search= mtu=	server, repeated: what it pushes
  *	state= server_public_key= link_local= ip= (repeated) lease_time= request_in= expires_in=
  *	last_error=		client
  *	route= allowed_ip= dns= search= (repeated) mtu=	client, what is configured
@@ -114,6 +115,9 @@ FILE *control_ask(const char *interface, const char *role);
  * none; -ENOENT or -ECONNREFUSED: no server runs; or another -errno.
  */
 int control_release_lease(const char *interface, const char *hex);
+
+/* A descriptor (pidfd) for the process of the monitor, the caller's; or -errno as above. */
+int control_process(const char *interface, const char *role);
 
 /* The pid of the monitor, by what the kernel says of who listens there; or -errno as above. */
 pid_t control_pid(const char *interface, const char *role);

@@ -20,10 +20,14 @@ static const struct {
 	  "[table <number> | off]",
 	  "Lease addresses for an interface, and keep them leased" },
 	{ "server", dynamic_server,
-	  "<interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]",
+	  "<interface> [foreground] [config <file> [check]] [pool <cidr>,...] "
+	  "[exclude <cidr>,...] [lease-time <seconds>] [route <cidr>,...] [dns <ip>,...] "
+	  "[search <domain>,...] [mtu <bytes>] [link-locals auto | off]",
 	  "Lease addresses to the peers of an interface" },
 	{ "show", dynamic_show, "[<interface> | all] [allowed-ips | dump | json]",
 	  "Show what is leased, and to whom" },
+	{ "reload", dynamic_reload, "<interface>",
+	  "Let a server read its settings and the interface again" },
 	{ "release", dynamic_release, "<interface> peer <key>", "End the lease of a peer" },
 	{ "stop", dynamic_stop, "<interface>", "End the client and the server of an interface" },
 	{ "address", dynamic_address, "<key>",

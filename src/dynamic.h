@@ -12,7 +12,7 @@
 /* `client <interface> [foreground] ...': client-monitor.c, and client-words.c for the words. */
 int dynamic_client(int argc, const char *argv[]);
 
-/* `server <interface> [foreground] [pool <cidr>,...] [lease-time <seconds>]': server-monitor.c. */
+/* `server <interface> [foreground] [config <file> [check]] [SETTING <value>]...': server-setup.c. */
 int dynamic_server(int argc, const char *argv[]);
 
 /* `show [<interface> | all] [allowed-ips | dump | json]': show.c. */
@@ -20,6 +20,9 @@ int dynamic_show(int argc, const char *argv[]);
 
 /* `release <interface> peer <key>': release.c. */
 int dynamic_release(int argc, const char *argv[]);
+
+/* `reload <interface>': reload.c. */
+int dynamic_reload(int argc, const char *argv[]);
 
 /* `stop <interface>': stop.c. */
 int dynamic_stop(int argc, const char *argv[]);

@@ -255,6 +255,17 @@ static void log_unavailable(struct session *session)
 	}
 }
 
+/* Whether something ends that its peer would rather have kept. */
+static bool is_retired(const struct request *request, const struct decision *decision)
+{
+	bool retired = false;
+
+	for (int v = V4; v < FAMILIES; ++v)
+		retired |= decision->ends[v] && !decision->granted[v] &&
+			   request->wish[v] != WISH_NONE;
+	return retired;
+}
+
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
 		       uint32_t lease)
 {
@@ -280,7 +291,9 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 			return;
 		}
 		claim(session, lease, &decision);
-		end_first(session, lease, decision.ends, REASON_GIVEN_UP);
+		end_first(session, lease, decision.ends,
+			  is_retired(&session->request, &decision) ? REASON_RETIRED :
+								     REASON_GIVEN_UP);
 		return;
 	}
 	session->response = (struct response){

@@ -19,6 +19,7 @@ static const char *const reasons[REASON_TYPES] = {
 	[REASON_PEER_GONE] = "the peer was removed from the interface",
 	[REASON_TAKEN] = "the administrator gave it to another peer",
 	[REASON_FAILED] = "it could not be made good",
+	[REASON_RETIRED] = "its pool is gone",
 	[REASON_INVALID] = "invalid request",
 	[REASON_UNSUPPORTED] = "unsupported command or version",
 	[REASON_UNAVAILABLE] = "no address: pools used up, none of that family, or a wish taken",

@@ -158,6 +158,7 @@ static const char reason_counters[REASON_TYPES][24] = {
 	[REASON_PEER_GONE] = "ends_peer_gone",
 	[REASON_TAKEN] = "ends_taken",
 	[REASON_FAILED] = "ends_failed",
+	[REASON_RETIRED] = "ends_retired",
 	[REASON_INVALID] = "refusals_invalid",
 	[REASON_UNSUPPORTED] = "refusals_unsupported",
 	[REASON_UNAVAILABLE] = "refusals_unavailable",

@@ -124,6 +124,7 @@ enum server_reason {
 	REASON_PEER_GONE,
 	REASON_TAKEN, /* the administrator gave it to another peer */
 	REASON_FAILED, /* could not be made good */
+	REASON_RETIRED, /* no pool has it any more, and the other family was renewed */
 	/* refusals */
 	REASON_INVALID,
 	REASON_UNSUPPORTED,

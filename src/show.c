@@ -36,6 +36,11 @@ const struct record_kind record_kinds[KINDS] = {
 	} },
 	[SERVER] = { "server", {
 		{ "lease_time", "lease time", DURATION },
+		{ "config", "config", TEXT },
+		{ "route", "routes", LIST },
+		{ "dns", "dns", LIST },
+		{ "search", "search", LIST },
+		{ "mtu", "mtu", NUMBER },
 	} },
 	[COUNTER] = { "counter", {
 		{ "name", "", TEXT },

@@ -17,29 +17,6 @@
 
 enum { PATIENCE_MS = 5000 };
 
-/*
- * A descriptor for the daemon's process; -ENOENT or -ECONNREFUSED: none runs. The second look
- * makes sure that the pid is still the daemon's, and not another process's by now.
- */
-static int daemon_open(const char *interface, const char *role)
-{
-	pid_t pid = control_pid(interface, role), again;
-	int fd;
-
-	if (pid < 0)
-		return pid;
-	if (!pid) /* in a pid namespace that we don't see */
-		return -EPERM;
-	fd = syscall(SYS_pidfd_open, pid, 0);
-	if (fd < 0)
-		return errno == ESRCH ? -ENOENT : -errno;
-	again = control_pid(interface, role);
-	if (again == pid)
-		return fd;
-	close(fd);
-	return again < 0 ? again : -EAGAIN;
-}
-
 static bool wait_gone(struct pollfd *polled)
 {
 	uint64_t end = now_ms() + PATIENCE_MS, now;
@@ -63,7 +40,7 @@ int dynamic_stop(int argc, const char *argv[])
 	if (geteuid())
 		return log_failure("must be run as root");
 	for (int i = 0; i < CONTROL_ROLES; ++i) {
-		polled[i].fd = daemon_open(argv[1], control_roles[i]);
+		polled[i].fd = control_process(argv[1], control_roles[i]);
 		polled[i].events = POLLIN;
 		if (polled[i].fd == -ENOENT || polled[i].fd == -ECONNREFUSED)
 			continue;

@@ -141,6 +141,7 @@ exists() {
 
 @test "systemd finds nothing wrong with the units, and little that they could do wrong" {
 	local unit bin=$BATS_TEST_TMPDIR
+	ln -s "$PWD/build/wg-dynamic" "$bin/wg-dynamic"
 	ln -s "$PWD/build/wg-dynamic" "$bin/wg-dynamic-server"
 	ln -s "$PWD/build/wg-dynamic" "$bin/wg-dynamic-client"
 	for unit in wg-dynamic-{server,client}@.service; do

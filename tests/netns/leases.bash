@@ -86,7 +86,8 @@ recorded() { # HOST: what the journal's last record of its key holds, one a line
 		while read -r word key ips; do
 			[[ "$word $key" == "lease $1" ]] && last=$ips
 		done </var/lib/wg-dynamic/wg0.leases
-		for ip in ${last% * * *}; do
+		read -r four six _ <<<"$last"
+		for ip in $four $six; do
 			ip=${ip%,reserved}
 			case $ip in
 			- | *,past) ;;

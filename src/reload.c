@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/* `reload': has the server of an interface read its file and the device again, and waits for it. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "dynamic.h"
+#include "log.h"
+#include "loop.h"
+#include "settings.h"
+
+enum { PATIENCE_MS = 10000, PAUSE_MS = 10 };
+
+/* Of the server's status, what is of interest here. */
+struct answer {
+	char config[SETTINGS_FILE]; /* "": none */
+	unsigned long reloads, refused; /* so many there have been */
+	bool known; /* that it can reload at all */
+};
+
+static bool ask(const char *interface, struct answer *status)
+{
+	FILE *stream = control_ask(interface, "server");
+	char line[CONTROL_LINE], *value;
+
+	*status = (struct answer){ 0 };
+	/* What is sought stands before the leases, of which there may be many. */
+	while (stream && !status->known && fgets(line, sizeof(line), stream)) {
+		line[strcspn(line, "\n")] = '\0';
+		value = strchr(line, '=');
+		if (!value)
+			break;
+		*value++ = '\0';
+		if (!strcmp(line, "config"))
+			strncpy(status->config, value, sizeof(status->config) - 1);
+		else if (!strcmp(line, "counter_reloads"))
+			status->reloads = strtoul(value, NULL, 10);
+		status->known = !strcmp(line, "counter_reloads_refused");
+		if (status->known)
+			status->refused = strtoul(value, NULL, 10);
+	}
+	if (stream)
+		fclose(stream);
+	return stream;
+}
+
+static int check_file(const char *file)
+{
+	static struct settings settings;
+	char error[SETTINGS_ERROR];
+
+	settings_open(&settings);
+	return settings_file(&settings, file, error) ? 0 : log_failure("%s", error);
+}
+
+static int wait_done(const char *interface, const struct answer *before)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+	struct answer status;
+
+	do {
+		usleep(PAUSE_MS * 1000);
+		if (!ask(interface, &status))
+			return log_failure("the server has ended: its log says why");
+		if (status.refused != before->refused)
+			return log_failure("the server has refused it: its log says why");
+		if (status.reloads > before->reloads)
+			return 0;
+	} while (now_ms() < end);
+	return log_failure("the server has not reloaded within %d s: see its log",
+			   PATIENCE_MS / 1000);
+}
+
+int dynamic_reload(int argc, const char *argv[])
+{
+	struct answer before;
+	int fd, ret;
+
+	if (argc != 2)
+		return dynamic_usage(argv[0], "exactly one interface is needed");
+	log_open(argv[1]);
+	if (geteuid())
+		return log_failure("must be run as root");
+	fd = control_process(argv[1], "server");
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return log_failure("no server runs: `wg dynamic server %s' starts it", argv[1]);
+	if (fd < 0 || !ask(argv[1], &before))
+		return log_failure("cannot ask the server: %s", strerror(fd < 0 ? -fd : errno));
+	if (!before.known) /* a signal would end it */
+		return log_failure("the server is of a version that cannot reload: start it anew");
+	if (*before.config && check_file(before.config))
+		return 1;
+	ret = syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0);
+	close(fd);
+	if (ret < 0)
+		return log_failure("cannot reach the server: %s", strerror(errno));
+	return wait_done(argv[1], &before);
+}

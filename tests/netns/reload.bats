@@ -1,0 +1,226 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# A server that reads its settings and its interface again, and the clients that it then calls.
+
+setup() {
+	load leases
+}
+
+teardown() {
+	hosts_del
+}
+
+settings() { # LINE...: writes the server's file.
+	printf '%s\n' "$@" | on srv tee /etc/wireguard/wg0.settings >/dev/null
+}
+
+reload() {
+	on srv wg dynamic reload wg0
+}
+
+serves() { # CLIENT...: the server, with the settings above, and the clients' tunnels.
+	up_server config /etc/wireguard/wg0.settings
+	only_tunnel "$@"
+}
+
+counter() { # NAME: the server's.
+	on srv wg dynamic show wg0 dump | sed -n "s/^wg0\tcounter\t$1\t//p"
+}
+
+is() { # TEXT CMD...: whether that is what it prints.
+	[[ $("${@:2}") == "$1" ]]
+}
+
+listen() { # CLIENT: from now on notes each datagram to its link-local: what, and from where.
+	stub "$1" listen <<-'EOF'
+		#!/usr/bin/python3
+		import socket, sys
+		s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+		s.bind((sys.argv[1], 970, 0, socket.if_nametoindex("wg0")))
+		print("listens", flush=True)
+		while True:
+		    print(*s.recvfrom(100), flush=True)
+	EOF
+	spawn "$1" calls listen "${LL[$1]}"
+	wait_for 5 grep -q listens "$NS/$1/calls.out"
+}
+
+calls() { # CLIENT: how many have come.
+	grep -c "^b'call=1" "$NS/$1/calls.out" || true
+}
+
+@test "reload: other values at the next request, leases and connections stay; SIGHUP does the same" {
+	local held
+	star "fe80::/128" c1
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8'
+	serves c1
+	ask c1 want=route | grep -qx route=10.0.0.0/8
+	held=$(lease_of c1)
+	settings '[Server]' 'Pool = 192.0.2.0/24, 2001:db8::/64' 'Route = 10.9.0.0/16' 'LeaseTime = 77'
+	reload
+	[ "$(ask c1 want=route | grep -E '^(route|leasetime)=' | sort)" = $'leasetime=77\nroute=10.9.0.0/16' ]
+	[ "$(lease_of c1 | head -n 1)" = "$held" ]
+	[ "$(lease_of c1 | wc -l)" = 2 ]
+	[ "$(counter connections_accepted)" = 2 ]
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.8.0.0/16'
+	on srv kill -HUP "$(pids srv server monitor)"
+	wait_for 2 is 2 counter reloads
+	ask c1 want=route | grep -qx route=10.8.0.0/16
+	logged srv "reloaded: /etc/wireguard/wg0.settings" 2
+	agree c1
+}
+
+@test "reload: a file with an error is refused whole, with its line, and what was before counts" {
+	local said status=0
+	star "fe80::/128" c1
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8'
+	serves c1
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.9.0.0/16' 'MTU = 12'
+	said=$(reload 2>&1) || status=$?
+	[ "$status" = 1 ]
+	[ "$said" = "wg-dynamic: wg0: /etc/wireguard/wg0.settings, line 4: MTU \`12' is not a number of bytes from 1280 to 65535" ]
+	logged srv "line 4" 0
+	on srv kill -HUP "$(pids srv server monitor)"
+	wait_for 2 logged srv "wg0: /etc/wireguard/wg0.settings, line 4: MTU \`12' is not a number of bytes from 1280 to 65535: not reloaded, the settings of before stay in force"
+	[ "$(ask c1 want=route,mtu | grep -E '^(route|mtu)=')" = route=10.0.0.0/8 ]
+	wait_for 2 is 1 counter reloads_refused
+	[ "$(counter reloads)" = 0 ]
+	# The pool that a reservation is in is not the file's to see alone.
+	settings '[Peer]' "PublicKey = ${PUB[c1]}" 'AllowedIPs = 198.51.100.9'
+	said=$(reload 2>&1) || status=$?
+	[ "$said" = "wg-dynamic: wg0: the server has refused it: its log says why" ]
+	logged srv "line 3: AllowedIPs 198.51.100.9/32 is in no pool: "
+}
+
+@test "a pool that is gone: its leases run out; who renews gets another address, or none" {
+	local other first
+	star "fe80::/128" c1 c2
+	settings '[Server]' 'Pool = 192.0.2.0/25, 2001:db8::/64' 'LeaseTime = 5'
+	serves c1 c2
+	[[ $(ask c1) == *errno=0* && $(ask c2) == *errno=0* ]]
+	first=$(lease_of c2 | head -n 1)
+	settings '[Server]' 'Pool = 192.0.2.128/25, 2001:db8::/64' 'LeaseTime = 5'
+	reload
+	agree c1 c2
+	[[ $(lease_of c1 | head -n 1) =~ ^192\.0\.2\.([0-9]+)/32$ ]] && ((BASH_REMATCH[1] < 128))
+	other=$(ask c1 | sed -n 's,^ip=192.0.2.\(.*\)/32$,\1,p')
+	((other > 128))
+	[ "$(lease_of c1 | head -n 1)" = "192.0.2.$other/32" ]
+	wait_for 8 lease_ended c2 expired "${first%/32}"
+	[ -z "$(allowed_leased c2)" ]
+	not grep -q "refused the engine's order" "$NS/srv/log"
+	# No pool of its family is left: it goes without being renewed by the other.
+	[[ $(ask c2) == *errno=0* ]]
+	settings '[Server]' 'Pool = 2001:db8::/64' 'LeaseTime = 600'
+	reload
+	[ "$(ask c2 ip=0.0.0.0/32 | head -n 1)" = errno=3 ]
+	[ "$(lease_of c2 | wc -l)" = 2 ]
+	[[ $(ask c2) == ip=2001:db8::*errno=0* ]]
+	[ "$(lease_of c2 | wc -l)" = 1 ]
+	logged_of c2 "ended: its pool is gone"
+	agree c1 c2
+}
+
+@test "reload: a reserved or an excluded address goes to nobody else, though somebody has it" {
+	local four
+	star "fe80::/128" c1 c2
+	settings '[Server]' 'Pool = 192.0.2.0/29' 'LeaseTime = 600'
+	serves c1 c2
+	four=$(ask c1 | sed -n 's,^ip=\(.*\)/32$,\1,p')
+	settings '[Server]' 'Pool = 192.0.2.0/29' 'LeaseTime = 600' \
+		'[Peer]' "PublicKey = ${PUB[c2]}" "AllowedIPs = $four"
+	reload
+	# Taken out, it is put back for whoever has it still; asked for anew, it is not.
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
+	reload
+	has_allowed srv wg0 "${PUB[c1]}" "$four/32"
+	not grep -q "refused the engine's order" "$NS/srv/log"
+	not grep -qx "ip=$four/32" <(ask c1)
+	wait_for 2 not has_allowed srv wg0 "${PUB[c1]}" "$four/32"
+	ask c2 | grep -qx "ip=$four/32"
+	settings '[Server]' 'Pool = 192.0.2.0/29' "Exclude = $four"
+	reload
+	not grep -qx "ip=$four/32" <(ask c2)
+	agree c1 c2
+}
+
+@test "reload after wg syncconf: what it took away is back, also without a file" {
+	local all
+	two_hosts
+	up_server pool "$POOLS" lease-time 600
+	only_tunnel c1
+	ask c1 >/dev/null
+	all=$(allowed srv wg0 "${PUB[c1]}" | sort)
+	on srv bash -c 'wg syncconf wg0 <(wg-quick strip wg0)'
+	[ "$(allowed srv wg0 "${PUB[c1]}" | sort)" != "$all" ]
+	elapsed reload
+	[ "$(allowed srv wg0 "${PUB[c1]}" | sort)" = "$all" ]
+	((MS < 2000))
+	[ "$(counter reloads)" = 1 ]
+	logged srv "wg0: reloaded" 1
+}
+
+@test "reload: the interface's own networks are looked at again" {
+	two_hosts
+	up_server lease-time 600
+	only_tunnel c1
+	on srv ip address add 198.51.100.1/24 dev wg0
+	on srv ip address del 192.0.2.1/24 dev wg0
+	reload
+	[[ $(ask c1 ip=0.0.0.0/32) == ip=198.51.100.* ]]
+	on srv ip address flush dev wg0 scope global
+	not reload
+	logged srv "there is no pool: name one"
+	[[ $(ask c1 ip=0.0.0.0/32) == ip=198.51.100.* ]]
+}
+
+@test "reload: nothing runs; more than an interface; not root" {
+	two_hosts
+	[ "$(on srv wg dynamic reload wg0 2>&1)" = \
+		"wg-dynamic: wg0: no server runs: \`wg dynamic server wg0' starts it" ]
+	not on srv wg dynamic reload
+	not on srv wg dynamic reload wg0 wg1
+	[ "$(setpriv --reuid=65534 --clear-groups "$BUILD/wg-dynamic" reload wg0 2>&1)" = \
+		"wg-dynamic: wg0: must be run as root" ]
+}
+
+@test "calls: to those that asked for them and whose values are others, again until they come" {
+	star "fe80::/128" c1 c2 c3
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8' 'LeaseTime = 600' \
+		'[Peer]' "PublicKey = ${PUB[c3]}" 'Route = 10.3.0.0/16'
+	serves c1 c2 c3
+	for host in c1 c2 c3; do
+		listen "$host"
+	done
+	ask c1 want=route,call >/dev/null
+	ask c2 want=route >/dev/null
+	ask c3 want=route,call >/dev/null
+	# Nothing new for anybody; nor is this.
+	reload
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8' 'LeaseTime = 600' 'DNS = 192.0.2.1' \
+		'[Peer]' "PublicKey = ${PUB[c3]}" 'Route = 10.3.0.0/16'
+	reload
+	sleep 1
+	[ "$(counter calls)" = 0 ]
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.9.0.0/16' 'LeaseTime = 600' \
+		'[Peer]' "PublicKey = ${PUB[c3]}" 'Route = 10.3.0.0/16'
+	reload
+	wait_for 5 is 3 calls c1
+	sleep 1.5
+	grep -qF "b'call=1\n\n' ('fe80::', 970, " "$NS/c1/calls.out"
+	[ "$(calls c1)" = 3 ]
+	[ "$(calls c2)" = 0 ]
+	[ "$(calls c3)" = 0 ]
+	[ "$(counter calls)" = 3 ]
+	# One that comes is not called again; a new engine knows who wants it.
+	kill_half srv server engine
+	wait_for 5 pids srv server engine
+	wait_for 5 reload
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.8.0.0/16' 'LeaseTime = 600'
+	reload
+	wait_for 2 is 4 calls c1
+	ask c1 want=route,call | grep -qx route=10.8.0.0/16
+	wait_for 5 is 3 calls c3
+	[ "$(calls c1)" = 4 ]
+	[ "$(calls c2)" = 0 ]
+}

@@ -137,6 +137,7 @@ calls() { # CLIENT: how many have come.
 	not grep -q "refused the engine's order" "$NS/srv/log"
 	not grep -qx "ip=$four/32" <(ask c1)
 	wait_for 2 not has_allowed srv wg0 "${PUB[c1]}" "$four/32"
+	sleep 1 # until a reading shows that it is free
 	ask c2 | grep -qx "ip=$four/32"
 	settings '[Server]' 'Pool = 192.0.2.0/29' "Exclude = $four"
 	reload

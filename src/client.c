@@ -98,7 +98,8 @@ static void tell_change(const struct lifecycle_actions *actions)
 		.report = actions->report,
 		.lease = client.lifecycle.lease,
 		.options = client.lifecycle.options,
-		.unasked = client.response.unasked,
+		.unasked = client.request.command == COMMAND_REQUEST_IP ?
+				   client.response.unasked : 0,
 		.lease_time = client.lifecycle.lease_time,
 		.failure = client.lifecycle.failure,
 	};

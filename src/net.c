@@ -233,16 +233,6 @@ int net_address_set(unsigned int ifindex, const struct cidr *cidr, uint32_t vali
 	return exchange_change(&x);
 }
 
-int net_address_delete(unsigned int ifindex, const struct cidr *cidr)
-{
-	struct exchange x;
-	int ret;
-
-	address_begin(&x, RTM_DELADDR, 0, ifindex, cidr);
-	ret = exchange_change(&x);
-	return ret == -EADDRNOTAVAIL ? 0 : ret;
-}
-
 int net_mtu_set(unsigned int ifindex, uint32_t mtu)
 {
 	struct ifinfomsg *info;
@@ -378,6 +368,84 @@ int net_routes(void (*each)(const struct net_route *route, void *data), void *da
 		ret = exchange_run(&x, routes_message, &walk);
 	}
 	return ret;
+}
+
+/* Routes of one interface, as messages that set them. */
+struct kept_routes {
+	unsigned int ifindex;
+	struct nlmsghdr *messages;
+	size_t len;
+};
+
+static int oif_attr(const struct nlattr *attr, void *data)
+{
+	const struct kept_routes *kept = data;
+
+	if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) >= 4 &&
+	    mnl_attr_get_u32(attr) == kept->ifindex)
+		return MNL_CB_STOP;
+	return MNL_CB_OK;
+}
+
+static int keep_message(const struct nlmsghdr *head, void *data)
+{
+	size_t len = MNL_ALIGN(head->nlmsg_len);
+	struct kept_routes *kept = data;
+	struct nlmsghdr *message;
+	struct rtmsg *info = mnl_nlmsg_get_payload(head);
+	void *messages;
+
+	if (info->rtm_type != RTN_UNICAST || info->rtm_protocol == RTPROT_KERNEL ||
+	    mnl_attr_parse(head, sizeof(*info), oif_attr, kept) != MNL_CB_STOP)
+		return MNL_CB_OK;
+	messages = realloc(kept->messages, kept->len + len);
+	if (!messages)
+		return MNL_CB_ERROR;
+	kept->messages = messages;
+	message = messages + kept->len;
+	kept->len += len;
+	memcpy(message, head, head->nlmsg_len);
+	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL;
+	message->nlmsg_seq = 1;
+	message->nlmsg_pid = 0;
+	info = mnl_nlmsg_get_payload(message);
+	info->rtm_flags &= RTNH_F_ONLINK;
+	return MNL_CB_OK;
+}
+
+static void put_back(struct kept_routes *kept)
+{
+	struct nlmsghdr *message = kept->messages;
+	int len = kept->len;
+	struct exchange x;
+
+	for (; mnl_nlmsg_ok(message, len); message = mnl_nlmsg_next(message, &len)) {
+		if (message->nlmsg_len > sizeof(x.buf))
+			continue;
+		x.head = memcpy(x.buf, message, message->nlmsg_len);
+		exchange_change(&x); /* it may be there, or its way may not yet be */
+	}
+}
+
+int net_address_delete(unsigned int ifindex, const struct cidr *cidr)
+{
+	struct kept_routes kept = { .ifindex = ifindex };
+	struct rtmsg *info;
+	struct exchange x;
+	int ret;
+
+	if (cidr->family == AF_INET) {
+		info = exchange_begin(&x, RTM_GETROUTE, NLM_F_DUMP, sizeof(*info));
+		info->rtm_family = AF_INET;
+		exchange_run(&x, keep_message, &kept);
+	}
+	address_begin(&x, RTM_DELADDR, 0, ifindex, cidr);
+	ret = exchange_change(&x);
+	/* Twice: a route through a gateway needs the one to that. */
+	put_back(&kept);
+	put_back(&kept);
+	free(kept.messages);
+	return ret == -EADDRNOTAVAIL ? 0 : ret;
 }
 
 static int route_message(const struct nlmsghdr *head, void *data)

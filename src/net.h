@@ -48,7 +48,10 @@ int net_addresses(bool (*each)(const struct net_address *address, void *data), v
  */
 int net_address_set(unsigned int ifindex, const struct cidr *cidr, uint32_t valid);
 
-/* Removes an address; one that is not there is no error. */
+/*
+ * Removes an address; one that is not there is no error. With its last IPv4 address the kernel
+ * takes all IPv4 routes of the interface away: they are put back.
+ */
 int net_address_delete(unsigned int ifindex, const struct cidr *cidr);
 
 /* Sets the MTU of an interface. */

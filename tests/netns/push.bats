@@ -110,7 +110,7 @@ asked() { # how many requests for a lease the server has taken.
 
 # Hostile as can be: each is refused, with its reason, once.
 @test "routes that would draw the host's other traffic to the tunnel are refused, and said so once" {
-	local route
+	local route keys
 	local -A why=(
 		[0.0.0.0/0]="\`accept default-route' would allow it"
 		[::/0]="\`accept default-route' would allow it"
@@ -143,7 +143,8 @@ asked() { # how many requests for a lease the server has taken.
 	on c1 ip route add 172.16.1.0/24 via 172.29.1.1 dev to-srv onlink table 77
 	on c1 touch /run/canary
 
-	pushes "${!why[@]/#/route=}" route=10.77.0.0/16 'route=172.16.0.0/14'
+	keys=("${!why[@]}")
+	pushes "${keys[@]/#/route=}" route=10.77.0.0/16 'route=172.16.0.0/14'
 	client wait 0
 	wait_for 5 routed 10.77.0.0/16 172.16.0.0/14
 	wait_for 5 at_least 3 asked
@@ -236,12 +237,17 @@ bound_alone() { # the addresses are there.
 	clean
 }
 
+own() { # all IPv4 routes and AllowedIPs.
+	on c1 ip route show table all
+	ips
+}
+
 @test "what the user has set himself is neither replaced nor removed" {
 	local before
 	on c1 wg set wg0 peer "${PUB[srv]}" allowed-ips fe80::/128,10.77.0.0/16
 	on c1 ip route add 10.78.0.0/16 dev wg0 proto static
 	on c1 ip route add 10.79.0.0/16 dev wg0 proto static table 100
-	before=$(on c1 ip route show table all; ips)
+	before=$(own)
 	LEASE=6 pushes route=10.77.0.0/16 route=10.78.0.0/16 route=fd77::/64
 	client wait 0
 	wait_for 5 routed 10.77.0.0/16 10.78.0.0/16 fd77::/64
@@ -251,7 +257,7 @@ bound_alone() { # the addresses are there.
 	client
 	routed 10.77.0.0/16 10.78.0.0/16 fd77::/64
 	on c1 wg dynamic stop wg0
-	diff <(echo "$before") <(on c1 ip route show table all; ips)
+	diff <(echo "$before") <(own)
 	not on c1 test -e /run/wg-dynamic/wg0.client.state
 }
 
@@ -382,7 +388,8 @@ bound_alone() { # the addresses are there.
 	[ "$(asked)" -eq 2 ]
 	call srv fe80:: 970
 	wait_for 2 at_least 3 asked
-	[[ $(on c1 wg dynamic show wg0) == *$'\n  calls: 2\n'* ]]
+	on c1 wg dynamic show wg0
+	[[ $(on c1 wg dynamic show wg0)$'\n' == *$'\n  calls: 2\n'* ]]
 
 	# After the link has been down, and with another engine.
 	on c1 ip link set wg0 down

@@ -29,8 +29,8 @@ static bool accept_word(struct client_words *words, const char *self, const char
 	int ret;
 
 	if (!value) {
-		dynamic_usage(self, "accept needs a list of address, route, default-route, dns, mtu "
-			      "and prefixes");
+		dynamic_usage(self, "accept needs a list of address, route, default-route, dns, "
+			      "mtu and prefixes");
 		return false;
 	}
 	for (;; value += len + 1) {
@@ -40,8 +40,8 @@ static bool accept_word(struct client_words *words, const char *self, const char
 			dynamic_usage(self, "accept `%.*s' is one prefix too many: %d are the most",
 				      (int)len, value, ACCEPT_PREFIXES);
 		else if (ret)
-			dynamic_usage(self, "accept `%.*s' is neither address, route, default-route, "
-				      "dns or mtu, nor a prefix", (int)len, value);
+			dynamic_usage(self, "accept `%.*s' is neither address, route, "
+				      "default-route, dns or mtu, nor a prefix", (int)len, value);
 		if (ret || !value[len])
 			return !ret;
 	}

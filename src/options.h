@@ -59,7 +59,7 @@ uint32_t options_present(const struct options *options);
 /* Empties what belongs to these bits (WANT_...). */
 void options_clear(struct options *options, uint32_t want);
 
-/* Whether they can have come from options_add(): for options that somebody else has put together. */
+/* Whether they can have come from options_add(): for those that another process has made. */
 bool options_valid(const struct options *options);
 
 /* Whether the same is in both, in the same order. */

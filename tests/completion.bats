@@ -113,11 +113,13 @@ offers() {
 	local command
 	for command in wg-dynamic "wg dynamic"; do
 		sed "s/^/$command /" <<-'EOF_' | offers
-			client wg0 |foreground wait
-			client wg0 foreground |wait
+			client wg0 |foreground wait accept table
+			client wg0 foreground |wait accept table
 			client wg0 wait |
-			client wg0 wait 5 |foreground
-			client wg0 wait 5 foreground |
+			client wg0 wait 5 |foreground accept table
+			client wg0 wait 5 foreground |accept table
+			client wg0 accept |
+			client wg0 table |
 			server wg0 |foreground pool lease-time
 			server wg0 pool |
 			server wg0 pool 192.0.2.0/24 |foreground lease-time
@@ -139,7 +141,7 @@ offers() {
 @test "the daemons by their own names" {
 	offers <<-'EOF_'
 		wg-dynamic-client |wg0 wg1 tunnel
-		wg-dynamic-client wg0 |foreground wait
+		wg-dynamic-client wg0 |foreground wait accept table
 		wg-dynamic-server wg|wg0 wg1
 		wg-dynamic-server wg0 p|pool
 		wg-dynamic-server wg0 pool 192.0.2.0/24 l|lease-time

@@ -238,7 +238,7 @@ bound_alone() { # the addresses are there.
 }
 
 own() { # all IPv4 routes and AllowedIPs.
-	on c1 ip route show table all
+	on c1 ip -4 route show table all
 	ips
 }
 

@@ -80,7 +80,7 @@ usage() { # SUBCOMMAND LINE WORD...
 
 declare -gA USAGE=(
 	[server]="wg dynamic server <interface> [foreground] [pool <cidr>[,<cidr>]...] [lease-time <seconds>]"
-	[client]="wg dynamic client <interface> [foreground] [wait <seconds>]"
+	[client]="wg dynamic client <interface> [foreground] [wait <seconds>] [accept <word>[,<word>]...] [table <number> | off]"
 	[show]="wg dynamic show [<interface> | all] [allowed-ips | dump | json]"
 	[release]="wg dynamic release <interface> peer <key>"
 	[address]="wg dynamic address <key>"
@@ -247,6 +247,20 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	local wait
 	for wait in "" -1 +1 x 1x 1.5 ' 1' 86401 4294967297 foreground; do
 		usage client "wait needs seconds, 0 to 86400, not $wait" wg0 wait "$wait"
+	done
+	usage client "accept needs a list of address, route, default-route, dns, mtu and prefixes" \
+		wg0 accept
+	local word
+	for word in "" x routes 10.0.0.0/33 10.0.0/8 -route; do
+		usage client "accept \`$word' is neither address, route, default-route, dns or mtu, nor a prefix" \
+			wg0 accept "address,$word,mtu"
+	done
+	usage client "accept \`10.0.64.0/24' is one prefix too many: 64 are the most" \
+		wg0 accept "$(printf '10.0.%s.0/24,' {0..63})10.0.64.0/24"
+	usage client "table needs a number, 1 to 4294967295, or \`off'" wg0 table
+	for word in "" 0 -1 main auto 4294967296; do
+		usage client "table needs a number, 1 to 4294967295, or \`off', not $word" \
+			wg0 table "$word"
 	done
 }
 

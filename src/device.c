@@ -172,6 +172,7 @@ static int read_into(const char *name, int fd)
 	ret = -ipc_get_device(&device, name);
 	if (ret)
 		return ret;
+	b.head.mark = device->fwmark;
 	ret = build(&b, device);
 	if (ret)
 		return ret;
@@ -283,6 +284,14 @@ int device_sweep(const char *name)
 
 	memcpy(gone.public_key, throw_away_key, KEY_LEN);
 	return change(name, &gone);
+}
+
+int device_unmark(const char *name)
+{
+	struct wgdevice device = { .flags = WGDEVICE_HAS_FWMARK };
+
+	snprintf(device.name, sizeof(device.name), "%s", name);
+	return ipc_set_device(&device);
 }
 
 /* --- in both halves --- */

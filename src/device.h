@@ -38,6 +38,7 @@ struct device_ip {
 /* The head of the memory file; peers, ips and order follow it. */
 struct device_head {
 	uint32_t peers, ips;
+	uint32_t mark; /* the firewall mark, 0: none */
 	uint32_t wide_link_local; /* some allowed-ips wider than /128 overlap fe80::/10 */
 	uint8_t lengths[2][129]; /* which prefix lengths there are: of IPv4, of IPv6 */
 };
@@ -102,5 +103,8 @@ int device_take(const char *name, const struct device_change *changes, size_t co
 
 /* Removes the throw-away peer that a crash may have left. Returns 0 or -errno. */
 int device_sweep(const char *name);
+
+/* Takes the firewall mark away from the device's own packets. Returns 0 or -errno. */
+int device_unmark(const char *name);
 
 #endif

@@ -211,6 +211,15 @@ void resolver_set(struct resolver *r, const struct options *pushed)
 	resolvconf_add(r);
 }
 
+/* -f: no complaint if there is no such record, or no such interface any more. */
+static void resolvconf_delete(struct runner *runner, const char *name, const void *owner)
+{
+	const char *argv[] = { "resolvconf", "-d", name, "-f", NULL };
+	const struct program program = { .argv = argv, .owner = owner };
+
+	runner_add(runner, &program);
+}
+
 void resolver_unset(struct resolver *r)
 {
 	if (!*r->text)
@@ -218,14 +227,10 @@ void resolver_unset(struct resolver *r)
 	*r->text = '\0';
 	r->failed = false;
 	runner_drop(r->runner, r);
-	resolver_remove(r->runner, r->name);
+	resolvconf_delete(r->runner, r->name, r);
 }
 
 void resolver_remove(struct runner *runner, const char *name)
 {
-	/* -f: no complaint if there is no such record, or no such interface any more. */
-	const char *argv[] = { "resolvconf", "-d", name, "-f", NULL };
-	const struct program program = { .argv = argv };
-
-	runner_add(runner, &program);
+	resolvconf_delete(runner, name, NULL);
 }

@@ -28,7 +28,7 @@ struct run {
 	struct run *next;
 	pid_t pid;
 	char **argv, **env; /* env NULL: ours */
-	const char *input;
+	const char *input, *hint;
 	const void *owner;
 	void (*done)(void *data, bool success);
 	void *data;
@@ -102,6 +102,7 @@ static struct run *run_new(const struct program *program)
 		run->env = list_copy(&pointers, &text, program->env);
 	if (program->input)
 		run->input = strcpy(text, program->input);
+	run->hint = program->hint ? program->hint : "";
 	run->owner = program->owner;
 	run->done = program->done;
 	run->data = program->data;
@@ -232,7 +233,7 @@ static void start(struct runner *runner, uint64_t now)
 	}
 	if (!error)
 		return;
-	log_line(LOG_ERR, "cannot run `%s': %s", *run->argv, strerror(error));
+	log_line(LOG_ERR, "cannot run `%s': %s%s", *run->argv, strerror(error), run->hint);
 	finish(runner, false);
 }
 
@@ -246,10 +247,11 @@ void runner_child(struct runner *runner)
 	if (runner->kill_at == NEVER)
 		; /* that has been said */
 	else if (WIFSIGNALED(status))
-		log_line(LOG_ERR, "`%s' was killed by signal %d (%s)", *run->argv,
-			 WTERMSIG(status), strsignal(WTERMSIG(status)));
+		log_line(LOG_ERR, "`%s' was killed by signal %d (%s)%s", *run->argv,
+			 WTERMSIG(status), strsignal(WTERMSIG(status)), run->hint);
 	else if (WEXITSTATUS(status))
-		log_line(LOG_ERR, "`%s' ended with status %d", *run->argv, WEXITSTATUS(status));
+		log_line(LOG_ERR, "`%s' ended with status %d%s", *run->argv, WEXITSTATUS(status),
+			 run->hint);
 	finish(runner, !status);
 }
 
@@ -260,8 +262,8 @@ uint64_t runner_turn(struct runner *runner, uint64_t now)
 	if (!runner->current)
 		return NEVER;
 	if (runner->kill_at <= now) {
-		log_line(LOG_ERR, "`%s' has not ended within %d s: killed",
-			 *runner->current->argv, PATIENCE_MS / 1000);
+		log_line(LOG_ERR, "`%s' has not ended within %d s: killed%s",
+			 *runner->current->argv, PATIENCE_MS / 1000, runner->current->hint);
 		kill(-runner->current->pid, SIGKILL);
 		runner->kill_at = NEVER;
 	}

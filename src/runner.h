@@ -20,6 +20,7 @@ struct program {
 	const char *const *argv; /* ends with NULL; argv[0] is looked for by runner_find() */
 	const char *const *env; /* ends with NULL; NULL: our own environment */
 	const char *input; /* for its standard input; NULL: none */
+	const char *hint; /* ends the line in the log about a failure; a constant; NULL: none */
 	const void *owner; /* whose it is, for runner_drop() and runner_waiting() */
 	/* It has ended, or could not be started: whether with status 0. NULL: nobody asks. */
 	void (*done)(void *data, bool success);

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* Calls of wg-quick's add-default and del-default. */
+
+#include <net/if.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "default-route.h"
+#include "device.h"
+#include "log.h"
+
+static const char hint[] = ": for default routes, the wg-quick that comes with wg-dynamic must "
+			   "be the first in PATH";
+
+static void run(struct default_route *r, const char *word, uint32_t routes,
+		void (*done)(void *data, bool success))
+{
+	const char *argv[6] = { "wg-quick", word, r->interface };
+	const struct program program = { .argv = argv, .hint = hint, .done = done, .data = r };
+	int count = 3;
+
+	if (routes & DEFAULT_ROUTE_V4)
+		argv[count++] = "0.0.0.0/0";
+	if (routes & DEFAULT_ROUTE_V6)
+		argv[count++] = "::/0";
+	r->busy = runner_add(r->runner, &program) ? 0 : routes;
+}
+
+static void next(struct default_route *r);
+
+static void added(void *data, bool success)
+{
+	struct default_route *r = data;
+
+	r->there |= r->busy; /* half done, if it failed */
+	if (success)
+		r->added();
+	else
+		r->failed |= r->busy;
+	r->busy = 0;
+	next(r);
+}
+
+static void deleted(void *data, bool success)
+{
+	struct default_route *r = data;
+	int ret = 0;
+
+	(void)success;
+	r->there &= ~r->busy;
+	r->stale &= ~r->busy;
+	r->busy = 0;
+	if (!r->there && !r->wanted && r->unmark)
+		ret = device_unmark(r->interface);
+	if (ret && if_nametoindex(r->interface))
+		log_line(LOG_ERR, "cannot take away the firewall mark: %s", strerror(-ret));
+	next(r);
+}
+
+/* One at a time: what is wanted may be something else when it has ended. */
+static void next(struct default_route *r)
+{
+	uint32_t gone = (r->there & ~r->wanted) | r->stale;
+	uint32_t new = r->wanted & ~r->there & ~r->failed;
+
+	if (r->busy)
+		return;
+	if (gone)
+		run(r, "del-default", gone, deleted);
+	else if (new)
+		run(r, "add-default", new, added);
+}
+
+void default_route_set(struct default_route *r, uint32_t routes)
+{
+	r->wanted = routes;
+	r->failed &= routes;
+	next(r);
+}
+
+void default_route_again(struct default_route *r)
+{
+	r->failed = 0;
+	r->stale = r->there;
+	next(r);
+}

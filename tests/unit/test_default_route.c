@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which calls of wg-quick bring about the default routes that are wanted, with a wg-quick that
+ * writes them down: one at a time, and each change undone exactly.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "default-route.h"
+#include "log.h"
+#include "loop.h"
+
+enum { BOTH = DEFAULT_ROUTE_V4 | DEFAULT_ROUTE_V6 };
+
+static struct runner runner;
+static struct default_route route;
+static int additions;
+
+static void script(const char *text)
+{
+	int fd = open("wg-quick", O_WRONLY | O_CREAT | O_TRUNC, 0755);
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "#!/bin/sh\ncd %s || exit\necho \"$@\" >>calls\n%s",
+			    getenv("PATH"), text) > 0);
+	close(fd);
+}
+
+static const char *content(const char *path)
+{
+	static char buf[4096];
+	int fd = open(path, O_RDONLY);
+	ssize_t len = fd < 0 ? 0 : read(fd, buf, sizeof(buf) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	buf[len > 0 ? len : 0] = '\0';
+	return buf;
+}
+
+static const char *calls(void)
+{
+	const char *text;
+
+	runner_drain(&runner);
+	text = content("calls");
+	unlink("calls");
+	return text;
+}
+
+static void added(void)
+{
+	++additions;
+}
+
+static int begin(void **state)
+{
+	char here[PATH_MAX];
+	sigset_t child;
+
+	(void)state;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	memset(&runner, 0, sizeof(runner));
+	additions = 0;
+	route = (struct default_route){
+		.runner = &runner, .interface = "nosuch7", .added = added, .unmark = true,
+	};
+	unlink("calls");
+	unlink("log");
+	assert_non_null(realpath(".", here));
+	setenv("PATH", here, 1);
+	script("");
+	return 0;
+}
+
+static void comes_and_goes(void **state)
+{
+	(void)state;
+	default_route_set(&route, 0);
+	assert_string_equal(calls(), "");
+	default_route_set(&route, BOTH);
+	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0 ::/0\n");
+	assert_int_equal(additions, 1);
+	default_route_set(&route, BOTH);
+	assert_string_equal(calls(), "");
+	default_route_set(&route, DEFAULT_ROUTE_V6);
+	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0\n");
+	default_route_set(&route, DEFAULT_ROUTE_V4);
+	assert_string_equal(calls(), "del-default nosuch7 ::/0\nadd-default nosuch7 0.0.0.0/0\n");
+	default_route_set(&route, 0);
+	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0\n");
+	assert_int_equal(additions, 2);
+}
+
+static void after_the_link_was_down(void **state)
+{
+	(void)state;
+	default_route_again(&route);
+	assert_string_equal(calls(), "");
+	default_route_set(&route, BOTH);
+	calls();
+	default_route_again(&route);
+	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0 ::/0\n"
+				     "add-default nosuch7 0.0.0.0/0 ::/0\n");
+	assert_int_equal(additions, 2);
+}
+
+static void what_was_left_is_set_up_anew_or_undone(void **state)
+{
+	(void)state;
+	route.there = route.stale = BOTH;
+	default_route_set(&route, DEFAULT_ROUTE_V4);
+	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0 ::/0\n"
+				     "add-default nosuch7 0.0.0.0/0\n");
+	route.there = route.stale = DEFAULT_ROUTE_V6;
+	default_route_set(&route, 0);
+	assert_string_equal(calls(), "del-default nosuch7 ::/0\n");
+}
+
+/* What is wanted changes faster than wg-quick runs: it is called for the last of it alone. */
+static void changes_meanwhile(void **state)
+{
+	(void)state;
+	script("/bin/sleep 0.2\n");
+	default_route_set(&route, DEFAULT_ROUTE_V4);
+	runner_turn(&runner, now_ms());
+	for (int i = 0; i < 100; ++i)
+		default_route_set(&route, i % 4);
+	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\nadd-default nosuch7 ::/0\n");
+	default_route_set(&route, 0);
+	runner_turn(&runner, now_ms());
+	default_route_set(&route, BOTH);
+	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0 ::/0\n"
+				     "add-default nosuch7 0.0.0.0/0 ::/0\n");
+}
+
+static void what_failed_is_undone_and_not_tried_again(void **state)
+{
+	int error = dup(STDERR_FILENO), fd = open("log", O_RDWR | O_CREAT | O_APPEND, 0600);
+	const char *found;
+
+	(void)state;
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+	script("exit 1\n");
+	default_route_set(&route, DEFAULT_ROUTE_V4);
+	runner_drain(&runner);
+	default_route_set(&route, DEFAULT_ROUTE_V4);
+	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\n");
+	script("");
+	default_route_set(&route, 0);
+	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0\n");
+	assert_int_equal(additions, 0);
+	default_route_set(&route, DEFAULT_ROUTE_V4);
+	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\n");
+	dup2(error, STDERR_FILENO);
+	close(error);
+	found = strstr(content("log"), "`wg-quick' ended with status 1: for default routes, the "
+				       "wg-quick that comes with wg-dynamic must be the first");
+	assert_non_null(found);
+	assert_null(strstr(found + 1, "`wg-quick' ended"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(comes_and_goes, begin),
+		cmocka_unit_test_setup(after_the_link_was_down, begin),
+		cmocka_unit_test_setup(what_was_left_is_set_up_anew_or_undone, begin),
+		cmocka_unit_test_setup(changes_meanwhile, begin),
+		cmocka_unit_test_setup(what_failed_is_undone_and_not_tried_again, begin),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

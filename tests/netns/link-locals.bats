@@ -119,7 +119,7 @@ auto_client() { # HOST: no address but `auto'.
 	on srv wg dynamic reload wg0
 	wait_for 1 has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
 	wait_for 1 recorded "no-link-local $new"
-	not on srv wg show wg0 peers | grep -F "$new"
+	on srv wg show wg0 peers | not grep -qF "$new"
 }
 
 @test "two with the same, one that is taken, and fe80:: itself: nobody gets it, and a line says so" {

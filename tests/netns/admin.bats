@@ -167,7 +167,7 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 # an order to the device for each, and has them all even when their peer is there no more.
 ask_much() { # HOST
 	local requests="" n
-	for n in {2..251}; do
+	for n in {2..251} {2..251} {2..251} {2..251}; do
 		requests+="request_ip=1\\nip=192.0.2.$n/32\\n\\n"
 	done
 	spawn "$1" asks /usr/bin/python3 "$NETNS/raw.py" client "$requests"

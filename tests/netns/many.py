@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+many.py - a device with any number of peers, and as many clients, for what needs more of them than
+there can be tunnels.
+
+  many.py device NUMBER    answers as a WireGuard device wg0 would, on its UAPI socket: NUMBER peers,
+                           all of which have just shaken hands
+  many.py clients NUMBER   leases for all of them, from [fe80::1:N%wg0]:970, wants routes and calls,
+                           and asks again when called; prints `leased' once all have a lease, then
+                           `SECONDS ROUTES' for each set of routes, when the last has it: from the
+                           first call on; until SIGTERM
+
+Peer N, from 1 on, has the key of 28 zeros and N, and the link-local fe80::1:N (hexadecimal). On both
+hosts wg0 is one end of a veth pair that needs no neighbour discovery; lib.bash's many_hosts makes it.
+"""
+
+import os
+import selectors
+import socket
+import sys
+import time
+
+PORT = 970
+SERVER = "fe80::"
+REQUEST = b"request_ip=1\nip=0.0.0.0/32\nwant=route,call\n\n"
+SOCKET = "/var/run/wireguard/wg0.sock"
+
+
+def link_local(number):
+    return "fe80::1:%x:%x" % (number >> 16, number & 0xffff)
+
+
+# ---- device
+
+
+def key(number):
+    return "%064x" % number
+
+
+class Device:
+    def __init__(self, count):
+        self.peers = {key(n): [link_local(n) + "/128"] for n in range(1, count + 1)}
+
+    def get(self):
+        lines = ["private_key=" + "1" * 64, "listen_port=51820"]
+        now = int(time.time())
+        for peer, ips in self.peers.items():
+            lines += ["public_key=" + peer, "protocol_version=1",
+                      "last_handshake_time_sec=%d" % now, "last_handshake_time_nsec=0"]
+            lines += ["allowed_ip=" + ip for ip in ips]
+        return lines
+
+    def set(self, lines):
+        peer, new = None, {}
+        for line in lines:
+            word, _, value = line.partition("=")
+            if word == "public_key":
+                peer = value
+                new.setdefault(peer, [])
+            elif word == "allowed_ip":
+                new[peer].append(value)
+        holder = {ip: p for p, ips in self.peers.items() for ip in ips}
+        for peer, ips in new.items():
+            for ip in ips:
+                if ip in holder:
+                    self.peers[holder[ip]].remove(ip)
+                if peer in self.peers:  # else it is added and removed in the same breath
+                    self.peers[peer].append(ip)
+        return []
+
+    def serve(self):
+        os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(SOCKET)
+        listener.listen(16)
+        while True:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw") as stream:
+                lines = [line.rstrip("\n") for line in iter(stream.readline, "\n") if line]
+                answer = self.get() if lines and lines[0] == "get=1" else self.set(lines[1:])
+                try:
+                    stream.write("".join(line + "\n" for line in answer + ["errno=0", ""]))
+                    stream.flush()
+                except BrokenPipeError:
+                    pass
+
+
+# ---- clients
+
+
+class Clients:
+    def __init__(self, count):
+        self.scope = socket.if_nametoindex("wg0")
+        self.selector = selectors.DefaultSelector()
+        self.answers = {}  # of those connections that are open
+        self.routes = {}  # by client
+        self.first_call, self.told = None, None
+        self.count = count
+        for number in range(1, count + 1):
+            called = self.socket(socket.SOCK_DGRAM, number)
+            called.connect((SERVER, PORT, 0, self.scope))
+            self.selector.register(called, selectors.EVENT_READ, (self.call, number))
+
+    def socket(self, kind, number):
+        sock = socket.socket(socket.AF_INET6, kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind((link_local(number), PORT, 0, self.scope))
+        return sock
+
+    def ask(self, number):
+        sock = self.socket(socket.SOCK_STREAM, number)
+        sock.connect_ex((SERVER, PORT, 0, self.scope))
+        self.answers[sock] = b""
+        self.selector.register(sock, selectors.EVENT_WRITE, (self.connected, number))
+
+    def connected(self, sock, number):
+        sock.sendall(REQUEST)
+        self.selector.modify(sock, selectors.EVENT_READ, (self.answer, number))
+
+    def call(self, sock, number):
+        if sock.recv(64) == b"call=1\n\n":
+            if self.first_call is None:
+                self.first_call = time.monotonic()
+            self.ask(number)
+
+    def answer(self, sock, number):
+        data = sock.recv(65536)
+        self.answers[sock] += data
+        if data:
+            return
+        self.selector.unregister(sock)
+        sock.close()
+        lines = self.answers.pop(sock).decode().split("\n")
+        if "errno=0" in lines:
+            self.routes[number] = " ".join(sorted(l[6:] for l in lines if l[:6] == "route="))
+        else:
+            sys.exit("client %d: %s" % (number, " ".join(lines)))
+        self.tell()
+
+    def tell(self):
+        sets = set(self.routes.values())
+        if len(self.routes) < self.count or len(sets) > 1 or sets == {self.told}:
+            return
+        if self.told is None:
+            print("leased", flush=True)
+        else:
+            print("%.2f %s" % (time.monotonic() - self.first_call, *sets), flush=True)
+        self.told, self.first_call = sets.pop(), None
+
+    def run(self):
+        waiting = list(range(self.count, 0, -1))
+        while True:
+            while waiting and len(self.answers) < 200:
+                self.ask(waiting.pop())
+            for event, _ in self.selector.select():
+                event.data[0](event.fileobj, event.data[1])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in ("device", "clients"):
+        sys.exit(__doc__)
+    if sys.argv[1] == "device":
+        Device(int(sys.argv[2])).serve()
+    Clients(int(sys.argv[2])).run()

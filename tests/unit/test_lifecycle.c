@@ -1004,6 +1004,128 @@ static void two_weeks(void **state)
 	assert_true(lifecycle_holds(&l));
 }
 
+/* --- options and calls --- */
+
+static void options_come_and_go_with_the_lease(void **state)
+{
+	struct options options = { .mtu = 1300 };
+	struct response response = lease_of(60);
+
+	(void)state;
+	response.options = &options;
+	options_add(&options, "route", "10.0.0.0/8");
+	responds(&response);
+	assert_true(a.set);
+	assert_true(options_equal(&l.options, &options));
+
+	happens_only(EVENT_CALLED);
+	options_clear(&options, WANT_MTU);
+	responds(&response);
+	assert_true(a.set);
+	assert_true(options_equal(&l.options, &options));
+	/* What fails changes nothing. */
+	happens_only(EVENT_CALLED);
+	refuses(STATUS_LATER, 0);
+	assert_true(options_equal(&l.options, &options));
+
+	while (l.counters.expiries == 0) {
+		next();
+		if (a.ask && l.state != LIFECYCLE_ASKING)
+			fails(FAILURE_CLOSED, 0);
+	}
+	assert_true(a.set);
+	assert_int_equal(options_present(&l.options), 0);
+
+	response = lease_of(60);
+	response.options = &options;
+	responds(&response);
+	assert_int_equal(options_present(&l.options), WANT_ROUTE);
+	happens_only(EVENT_STOP);
+	responds(&(struct response){ 0 });
+	assert_int_equal(l.state, LIFECYCLE_ENDED);
+	assert_true(a.set);
+	assert_int_equal(options_present(&l.options), 0);
+}
+
+static void asks_for_what_is_wanted(void **state)
+{
+	(void)state;
+	assert_int_equal(a.request.want, WANT_CALL);
+	lifecycle_init(&l, 1, WANT_ROUTE | WANT_DNS);
+	happens_only(EVENT_START);
+	assert_int_equal(a.request.want, WANT_ROUTE | WANT_DNS);
+	grant(60);
+	happens_only(EVENT_STOP);
+	assert_asks(COMMAND_RELEASE_IP);
+	assert_int_equal(a.request.want, 0);
+}
+
+static void renews_at_once_when_called(void **state)
+{
+	(void)state;
+	grant(3600);
+	now += 5000;
+	happens_only(EVENT_CALLED);
+	assert_asks(COMMAND_REQUEST_IP);
+	assert_int_equal(l.state, LIFECYCLE_RENEWING);
+	assert_int_equal(l.counters.calls, 1);
+	fails(FAILURE_CONNECT, ECONNREFUSED);
+	assert_int_equal(l.state, LIFECYCLE_RETRYING);
+	happens_only(EVENT_CALLED);
+	assert_asks(COMMAND_REQUEST_IP);
+	grant(3600);
+	assert_true(lifecycle_deadline(&l) > now + 1000);
+	assert_int_equal(l.counters.calls, 2);
+}
+
+static void asks_at_once_when_called_without_a_lease(void **state)
+{
+	(void)state;
+	refuses(STATUS_LATER, 60);
+	assert_int_equal(l.state, LIFECYCLE_WAITING);
+	happens_only(EVENT_CALLED);
+	assert_asks(COMMAND_REQUEST_IP);
+	assert_int_equal(l.state, LIFECYCLE_ASKING);
+}
+
+/* Its answer may have been on the way already. */
+static void asks_again_after_the_answer_when_called_meanwhile(void **state)
+{
+	(void)state;
+	happens_only(EVENT_CALLED);
+	assert_false(a.ask);
+	happens_only(EVENT_CALLED);
+	assert_false(a.ask);
+	grant(3600);
+	assert_int_equal(next(), 0);
+	assert_asks(COMMAND_REQUEST_IP);
+	grant(3600);
+	assert_true(lifecycle_deadline(&l) > now + 1000);
+}
+
+static void a_call_means_nothing_when_down_or_at_the_end(void **state)
+{
+	(void)state;
+	grant(3600);
+	happens_only(EVENT_DOWN);
+	happens_only(EVENT_CALLED);
+	assert_false(a.ask);
+	assert_int_equal(l.state, LIFECYCLE_DOWN);
+	happens_only(EVENT_UP);
+	grant(3600);
+	happens_only(EVENT_STOP);
+	happens_only(EVENT_CALLED);
+	assert_false(a.ask);
+	assert_int_equal(l.state, LIFECYCLE_RELEASING);
+	responds(&(struct response){ 0 });
+	happens_only(EVENT_CALLED);
+	assert_int_equal(l.state, LIFECYCLE_ENDED);
+	assert_int_equal(l.counters.calls, 0);
+	lifecycle_init(&l, 1, WANT_CALL); /* new */
+	happens_only(EVENT_CALLED);
+	assert_false(a.ask);
+}
+
 #define TEST(function) cmocka_unit_test_setup(function, begin)
 
 static void counts(void **state)
@@ -1086,6 +1208,12 @@ int main(void)
 		TEST(names_are_there),
 		TEST(asks_at_once),
 		TEST(is_granted),
+		TEST(options_come_and_go_with_the_lease),
+		TEST(asks_for_what_is_wanted),
+		TEST(renews_at_once_when_called),
+		TEST(asks_at_once_when_called_without_a_lease),
+		TEST(asks_again_after_the_answer_when_called_meanwhile),
+		TEST(a_call_means_nothing_when_down_or_at_the_end),
 		TEST(asks_when_started_with_the_link_down),
 		TEST(renews_at_once_what_another_has_left),
 		TEST(renews_at_half_the_lease_by_chance_earlier),

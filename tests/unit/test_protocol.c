@@ -1014,6 +1014,50 @@ static void options_malformed(void **state)
 	wanted = 0;
 }
 
+static struct options some_options(void)
+{
+	struct options options = { 0 };
+
+	assert_int_equal(options_add(&options, "route", "10.0.0.0/8"), 0);
+	assert_int_equal(options_add(&options, "route", "fd00::/8"), 0);
+	assert_int_equal(options_add(&options, "dns", "192.0.2.53"), 0);
+	assert_int_equal(options_add(&options, "search", "corp.example"), 0);
+	assert_int_equal(options_add(&options, "mtu", "1380"), 0);
+	return options;
+}
+
+/* As the monitor sees them, of an engine that has been taken over. */
+static void options_that_nobody_can_have_read(void **state)
+{
+	const struct options good = some_options(), none = { 0 };
+	struct options o;
+
+	(void)state;
+	assert_true(options_valid(&good));
+	assert_true(options_valid(&none));
+#define BAD(change) do { o = good; change; assert_false(options_valid(&o)); } while (0)
+	BAD(o.routes = OPTIONS_ROUTES + 1);
+	BAD(o.routes = UINT32_MAX);
+	BAD(o.routes = 3); /* no family */
+	BAD(o.route[1].family = 77);
+	BAD(o.route[0].prefix = 33);
+	BAD(o.route[1].prefix = 129);
+	BAD(o.route[0].ip[1] = 1);
+	BAD(o.route[0].ip[15] = 1);
+	BAD(o.dns_count = OPTIONS_DNS + 1);
+	BAD(o.dns_count = 2);
+	BAD(o.dns[0].prefix = 24; cidr_mask(&o.dns[0]));
+	BAD(o.searches = OPTIONS_SEARCH + 1);
+	BAD(o.searches = 2); /* "" */
+	BAD(memset(o.search[0], 'a', DOMAIN_LEN));
+	BAD(strcpy(o.search[0], "a b"));
+	BAD(strcpy(o.search[0], "a;b"));
+	BAD(strcpy(o.search[0], "a\nb"));
+	BAD(o.mtu = 1279);
+	BAD(o.mtu = 65536);
+#undef BAD
+}
+
 static void more_options_than_there_is_room_for(void **state)
 {
 	static char text[16384];
@@ -1091,6 +1135,7 @@ int main(void)
 		cmocka_unit_test(wants_read_and_written),
 		cmocka_unit_test(options_read_and_written),
 		cmocka_unit_test(options_malformed),
+		cmocka_unit_test(options_that_nobody_can_have_read),
 		cmocka_unit_test(more_options_than_there_is_room_for),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(families),

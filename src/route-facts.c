@@ -44,11 +44,12 @@ static void add(struct route_facts *facts, enum fact_kind kind, const struct cid
 	facts->list[facts->count++] = fact;
 }
 
+/* A single address is the host's own, which no route can draw away. */
 static bool address_each(const struct net_address *address, void *data)
 {
 	struct route_facts *facts = data;
 
-	if (address->ifindex != facts->ifindex)
+	if (address->ifindex != facts->ifindex && !cidr_is_host(&address->cidr))
 		add(facts, FACT_CONNECTED, &address->cidr);
 	return true;
 }

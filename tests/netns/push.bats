@@ -141,7 +141,7 @@ asked() { # how many requests for a lease the server has taken.
 	on c1 tee /etc/resolv.conf <<<$'nameserver 192.168.53.53\nnameserver fd53::53%eth0'
 	on c1 ip route add 172.20.0.0/16 via "${IP[srv]}"
 	on c1 ip route add 172.16.1.0/24 via 172.29.1.1 dev to-srv onlink table 77
-	on c1 touch /run/canary
+	on c1 ip address add 10.77.7.7/32 dev lo
 
 	keys=("${!why[@]}")
 	pushes "${keys[@]/#/route=}" route=10.77.0.0/16 'route=172.16.0.0/14'

@@ -54,11 +54,11 @@ offers() {
 
 @test "subcommands" {
 	offers <<-'EOF_'
-		wg-dynamic |client server show release stop address help
+		wg-dynamic |client server show reload release stop address help
 		wg-dynamic s|server show stop
 		wg-dynamic cl|client
 		wg-dynamic x|x
-		wg dynamic |client server show release stop address help
+		wg dynamic |client server show reload release stop address help
 		wg dynamic s|server show stop
 		wg dynamic x|x
 		wg dynamic help |
@@ -120,12 +120,16 @@ offers() {
 			client wg0 wait 5 foreground |accept table
 			client wg0 accept |
 			client wg0 table |
-			server wg0 |foreground pool lease-time
+			server wg0 |foreground config pool exclude lease-time route dns search mtu link-locals
 			server wg0 pool |
-			server wg0 pool 192.0.2.0/24 |foreground lease-time
-			server wg0 pool 192.0.2.0/24 l|lease-time
+			server wg0 pool 192.0.2.0/24 |foreground config exclude lease-time route dns search mtu link-locals
+			server wg0 pool 192.0.2.0/24 le|lease-time
 			server wg0 lease-time |
 			server wg0 lease-time 60 f|foreground
+			server wg0 link-locals |auto off
+			server wg0 config x c|check
+			server wg0 config x check c|c
+			server wg0 route 10.0.0.0/8 c|config
 			show wg0 |allowed-ips dump json
 			show wg0 j|json
 			show all |allowed-ips dump json
@@ -144,7 +148,7 @@ offers() {
 		wg-dynamic-client wg0 |foreground wait accept table
 		wg-dynamic-server wg|wg0 wg1
 		wg-dynamic-server wg0 p|pool
-		wg-dynamic-server wg0 pool 192.0.2.0/24 l|lease-time
+		wg-dynamic-server wg0 pool 192.0.2.0/24 le|lease-time
 	EOF_
 	# Each as the first thing that is completed, so that it has to be found.
 	[ "$(ran $'wg-dynamic-server wg0 p\t')" = "wg-dynamic-server wg0 pool" ]
@@ -155,9 +159,9 @@ offers() {
 # Bash splits words at a colon, as in an IPv6 pool.
 @test "after an IPv6 pool" {
 	offers <<-'EOF_'
-		wg dynamic server wg0 pool 2001:db8::/64 |foreground lease-time
+		wg dynamic server wg0 pool 2001:db8::/64 |foreground config exclude lease-time route dns search mtu link-locals
 		wg dynamic server wg0 pool 2001:f|2001:f
-		wg-dynamic server wg0 pool 2001:db8::/64,192.0.2.0/24 lease-time 5 |foreground
+		wg-dynamic server wg0 pool 2001:db8::/64,192.0.2.0/24 lease-time 5 |foreground config exclude route dns search mtu link-locals
 	EOF_
 }
 

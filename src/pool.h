@@ -58,12 +58,15 @@ bool pools_allocate(struct pools *pools);
 /* Whether there is a pool of this family, V4 or V6. */
 bool pools_have(const struct pools *pools, int v);
 
-/* The pool that this address lies in, or NULL, also if it's excluded; it may be changed as far as the pools may. */
+/*
+ * The pool that this address lies in, or NULL, also if it's excluded; it may be changed as far as
+ * the pools may.
+ */
 struct pool *pools_find(const struct pools *pools, const struct cidr *ip);
 
 /*
- * Whether the address of the pool is one that no host may have: network and broadcast address of an IPv4
- * network (but RFC 3021 for /31), subnet-router anycast (RFC 4291, 2.6.1; but RFC 6164 for /127).
+ * Whether the address of the pool is one that no host may have: network and broadcast address of
+ * an IPv4 network (but RFC 3021 for /31), subnet-router anycast (RFC 4291, 2.6.1; but RFC 6164 for /127).
  */
 bool pool_excludes(const struct pool *pool, const struct cidr *ip);
 

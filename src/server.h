@@ -64,7 +64,10 @@ struct server_reload {
 	uint64_t at; /* ms: it is done when a reading that began from then on has been used */
 };
 
-/* SERVER_LISTEN, _CALLER, _CONTROL, _RENAMED, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME, _STOPPED. */
+/*
+ * SERVER_LISTEN, _CALLER, _CONTROL, _RENAMED, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME,
+ * _STOPPED.
+ */
 struct server_plain {
 	struct message head;
 };

@@ -106,8 +106,8 @@ refused() {
 	cat >"$BATS_TEST_TMPDIR/file"
 	said=$(setpriv --reuid=65534 --clear-groups "$BUILD/wg-dynamic" server wg0 config \
 		"$BATS_TEST_TMPDIR/file" check 2>&1) || status=$?
-	[[ $status == 1 && $said == "wg-dynamic: wg0: $BATS_TEST_TMPDIR/file, line $1: "*"$2"* ]] &&
-		[[ $said != *$'\n'* ]] || fail_with "$status $said"
+	[[ $status == 1 && $said == "wg-dynamic: wg0: $BATS_TEST_TMPDIR/file, line $1: "*"$2"* &&
+		$said != *$'\n'* ]] || fail_with "$status $said"
 }
 
 @test "check: each error with its line; a good file without a word, root or interface" {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The make-believe readings of fake_reading.h.
+ * The make-believe readings and policies of fake_reading.h.
  */
 
 #include <setjmp.h>
@@ -136,4 +136,38 @@ struct reading fake_reading(const char *text)
 	assert_int_equal(reading_map(&reading, fd), 0);
 	close(fd);
 	return reading;
+}
+
+static int compare_reservations(const void *a, const void *b)
+{
+	return cidr_compare(&((const struct reservation *)a)->ip,
+			    &((const struct reservation *)b)->ip);
+}
+
+struct policy fake_policy(const char *text)
+{
+	struct reservation list[PEERS] = { 0 };
+	struct settings settings = { .reservations = list };
+	struct policy policy = { 0 };
+	char word[CIDR_STRLEN];
+	const char *part;
+	int fd;
+
+	for (char name = 'A'; name <= 'z'; ++name) {
+		for (part = part_of(text, name); part && *part != ';';) {
+			struct reservation *r = &list[settings.reservation_count++];
+
+			part += strspn(part, " ");
+			assert_int_equal(sscanf(part, "%49[^ ;]", word), 1);
+			part += strlen(word);
+			memcpy(r->key, fake_key(name), KEY_LEN);
+			r->ip = fake_cidr(word);
+		}
+	}
+	qsort(list, settings.reservation_count, sizeof(*list), compare_reservations);
+	fd = policy_make(&settings);
+	assert_true(fd >= 0);
+	assert_int_equal(policy_map(&policy, fd), 0);
+	close(fd);
+	return policy;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reading of a make-believe device, for tests of what decides on readings.
+ * A reading of a make-believe device, and a policy, for tests of what decides on these.
  */
 
 #ifndef FAKE_READING_H
 #define FAKE_READING_H
 
 #include "device.h"
+#include "policy.h"
 
 /* The public key of the peer with this name, a letter: 32 times that. */
 const uint8_t *fake_key(char name);
@@ -21,5 +22,10 @@ struct cidr fake_cidr(const char *text);
  * caller's, to be unmapped.
  */
 struct reading fake_reading(const char *text);
+
+/*
+ * The policy of a file that reserves addresses, given likewise. It is the caller's, to be unmapped.
+ */
+struct policy fake_policy(const char *text);
 
 #endif

@@ -55,6 +55,7 @@ static int clear(void **state)
 	for (uint32_t i = 0; i < pools.count; ++i)
 		free(pools.list[i].used);
 	reading_unmap(&reading);
+	policy_unmap(&policy);
 	memset(&leases, 0, sizeof(leases));
 	memset(&pools, 0, sizeof(pools));
 	return 0;
@@ -407,7 +408,8 @@ static void several_pools(void **state)
 	for (uint32_t i = 0; i < pools.count; ++i) {
 		const struct pool *pool = &pools.list[i];
 
-		assert_int_equal(pool->leased, pool->net.family == AF_INET ? pool_size(&pools, pool) : 0);
+		assert_int_equal(pool->leased,
+				 pool->net.family == AF_INET ? pool_size(&pools, pool) : 0);
 	}
 	assert_int_equal(ask('F', &any4), STATUS_UNAVAILABLE);
 }
@@ -861,6 +863,144 @@ static void a_reservation_stays_one(void **state)
 	assert_int_equal(d.holding[V4], HOLDING_LEASED);
 }
 
+/* --- what the settings say --- */
+
+static void reserved_by_the_file(void **state)
+{
+	(void)state;
+	/* Of .1 to .6, B may have two and nobody else any of these. */
+	world("192.0.2.0/29", "A; B; C; D; E; F;");
+	policy = fake_policy("B 192.0.2.5 192.0.2.3;");
+	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_UNAVAILABLE);
+	for (char name = 'C'; name <= 'F'; ++name) {
+		assert_int_equal(lease(name, &any4), STATUS_OK);
+		assert_true(d.ip[V4].ip[3] != 3 && d.ip[V4].ip[3] != 5);
+	}
+	assert_int_equal(ask('A', &any4), STATUS_UNAVAILABLE);
+	assert_refused();
+	assert_int_equal(ask_this('B', "192.0.2.5"), STATUS_OK);
+	assert_int_equal(lease('B', &any4), STATUS_OK);
+	assert_granted(V4, "192.0.2.3");
+	/* It is not in the device, and not to stay there. */
+	assert_int_equal(d.holding[V4], HOLDING_LEASED);
+	ends('B');
+	/* When it has ended, and is the one unused for longest, it is still nobody else's. */
+	assert_int_equal(ask('A', &any4), STATUS_UNAVAILABLE);
+	assert_int_equal(ask('B', &any4), STATUS_OK);
+	assert_granted(V4, "192.0.2.3");
+}
+
+static void reserved_by_the_file_while_another_has_it(void **state)
+{
+	struct lease *a;
+
+	(void)state;
+	world("192.0.2.0/29", "A 192.0.2.3/32; B;");
+	a = has('A', HOLDING_LEASED, "192.0.2.3");
+	assert_true(lease_grantable(&book, a, V4));
+	policy = fake_policy("B 192.0.2.3;");
+	assert_false(lease_grantable(&book, a, V4));
+	assert_true(lease_grantable(&book, a, V6));
+	/* B gets it by and by; A, which renews, something else. */
+	assert_int_equal(ask('B', &any4), STATUS_OK);
+	assert_true(d.ip[V4].ip[3] != 3);
+	assert_int_equal(ask('A', &any4), STATUS_OK);
+	assert_true(d.ends[V4] && d.ip[V4].ip[3] != 3);
+	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_UNAVAILABLE);
+}
+
+static void the_lowest_of_device_and_file(void **state)
+{
+	(void)state;
+	world("192.0.2.0/24,2001:db8::/64", "A 192.0.2.9/32 2001:db8::2/128 192.0.2.3/32; B;");
+	policy = fake_policy("A 192.0.2.7 2001:db8::9;");
+	assert_int_equal(ask('A', &any), STATUS_OK);
+	assert_granted(V4, "192.0.2.3");
+	assert_granted(V6, "2001:db8::2");
+	assert_int_equal(d.holding[V4], HOLDING_RESERVED);
+	policy_unmap(&policy);
+	policy = fake_policy("A 192.0.2.2 2001:db8::1;");
+	assert_int_equal(ask('A', &any), STATUS_OK);
+	assert_granted(V4, "192.0.2.2");
+	assert_granted(V6, "2001:db8::1");
+	assert_int_equal(d.holding[V6], HOLDING_LEASED);
+}
+
+static void exclude(const char *text)
+{
+	assert_null(pools_exclude(&pools, text, strlen(text)));
+}
+
+static void excluded_addresses(void **state)
+{
+	(void)state;
+	world("192.0.2.0/28,2001:db8::/64", "A 192.0.2.4/32; B; C; D;");
+	exclude("192.0.2.4/30");
+	exclude("192.0.2.8/29");
+	exclude("2001:db8::/65");
+	/* Not even to whom it is reserved. */
+	assert_int_equal(ask_this('A', "192.0.2.4"), STATUS_UNAVAILABLE);
+	for (char name = 'A'; name <= 'C'; ++name) {
+		assert_int_equal(lease(name, &any), STATUS_OK);
+		assert_true(d.ip[V4].ip[3] <= 3);
+		assert_true(d.ip[V6].ip[8] & 0x80);
+	}
+	assert_int_equal(ask('D', &any4), STATUS_UNAVAILABLE);
+	exclude("2001:db8::/64");
+	assert_int_equal(ask('D', &any6), STATUS_UNAVAILABLE);
+}
+
+static void excluded_while_somebody_has_them(void **state)
+{
+	(void)state;
+	world("192.0.2.0/29", "A 192.0.2.3/32; B;");
+	assert_true(lease_grantable(&book, has('A', HOLDING_LEASED, "192.0.2.3"), V4));
+	exclude("192.0.2.3");
+	assert_false(lease_grantable(&book, &leases.list[0], V4));
+	assert_int_equal(ask('A', &any4), STATUS_OK);
+	assert_true(d.ends[V4] && d.ip[V4].ip[3] != 3);
+}
+
+static void other_pools(void **state)
+{
+	struct pools others = { 0 };
+
+	(void)state;
+	world("192.0.2.0/30,198.51.100.0/29", "A; B; C; D;");
+	has('A', HOLDING_LEASED, "192.0.2.1");
+	has('B', HOLDING_LEASED, "198.51.100.1");
+	has('C', HOLDING_PAST, "198.51.100.2");
+	has('D', HOLDING_PAST, "192.0.2.2");
+	assert_null(pools_add(&others, "198.51.100.0/30", 15));
+	assert_null(pools_add(&others, "203.0.113.4/32", 14));
+	assert_true(pools_replace(&pools, &others));
+	assert_true(leases_refill(&leases));
+	assert_int_equal(pools.list[0].leased, 1);
+	assert_int_equal(pools.list[1].leased, 0);
+	/* Who has an address of a pool that is there still, has it still, or again. */
+	assert_int_equal(ask('B', &any4), STATUS_OK);
+	assert_granted(V4, "198.51.100.1");
+	assert_false(d.ends[V4]);
+	assert_int_equal(ask('C', &any4), STATUS_OK);
+	assert_granted(V4, "198.51.100.2");
+	/* All else goes where there is room, and at last to what is only remembered. */
+	assert_int_equal(lease('A', &any4), STATUS_OK);
+	assert_granted(V4, "203.0.113.4");
+	assert_int_equal(lease('D', &any4), STATUS_OK);
+	assert_granted(V4, "198.51.100.2");
+	assert_int_equal(ask('C', &any4), STATUS_UNAVAILABLE);
+	assert_int_equal(pools.list[0].leased, 2);
+	/* And back again. */
+	memset(&others, 0, sizeof(others));
+	assert_null(pools_add(&others, "192.0.2.0/30", 12));
+	assert_true(pools_replace(&pools, &others));
+	assert_true(leases_refill(&leases));
+	assert_int_equal(pools.list[0].leased, 0);
+	assert_int_equal(lease('B', &any4), STATUS_OK);
+	assert_int_equal(lease('C', &any4), STATUS_OK);
+	assert_int_equal(ask('A', &any4), STATUS_UNAVAILABLE);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
@@ -892,6 +1032,12 @@ int main(void)
 		TEST(a_claim_stands_for_its_lease_alone),
 		TEST(a_claim_stands_in_a_large_pool),
 		TEST(a_reservation_stays_one),
+		TEST(reserved_by_the_file),
+		TEST(reserved_by_the_file_while_another_has_it),
+		TEST(the_lowest_of_device_and_file),
+		TEST(excluded_addresses),
+		TEST(excluded_while_somebody_has_them),
+		TEST(other_pools),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

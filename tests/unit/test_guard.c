@@ -484,6 +484,66 @@ static void leases_of_retired_pools(void **state)
 	journal_close(&journal);
 }
 
+static void reserved_for_another(void **state)
+{
+	struct policy policy = fake_policy("A 192.0.2.7; B 2001:db8::7;");
+
+	(void)state;
+	world("A; B; C 192.0.2.7/32;");
+	guard.policy = &policy;
+	assert_int_equal(allow('B', "192.0.2.7"), EPERM);
+	assert_int_equal(allow('A', "2001:db8::7"), EPERM);
+	assert_int_equal(allow('B', "2001:db8::7"), 0);
+	assert_int_equal(allow('C', "192.0.2.8"), 0);
+	/* What somebody has nevertheless may be taken from him. */
+	assert_int_equal(take('C', "192.0.2.7"), 0);
+	note('C', "192.0.2.7", true, 1);
+	assert_int_equal(allow('A', "192.0.2.7"), 0);
+	assert_null(pools_exclude(&guard.pools, "192.0.2.7", 9));
+	assert_int_equal(allow('A', "192.0.2.7"), EPERM);
+	policy_unmap(&policy);
+}
+
+static void other_settings(void **state)
+{
+	struct journal journal = { .fd = memfd_create("journal", 0) };
+	struct policy policy = fake_policy("B 192.0.2.7;");
+	struct pools pools = { 0 };
+
+	(void)state;
+	world("A 192.0.2.7/32 192.0.2.8/32 2001:db8::7/128; B; C 203.0.113.5/32;");
+	assert_true(journal_header(&journal, "wg0", guard.secret));
+	write_lease(&journal, 'A', HOLDING_LEASED, "192.0.2.7");
+	write_lease(&journal, 'A', HOLDING_LEASED, "192.0.2.8");
+	write_lease(&journal, 'A', HOLDING_LEASED, "2001:db8::7");
+	write_lease(&journal, 'C', HOLDING_LEASED, "203.0.113.5");
+	assert_int_equal(journal_write(&journal), 0);
+	assert_null(pools_add(&pools, "192.0.2.0/24", 12));
+	assert_null(pools_exclude(&pools, "192.0.2.8", 9));
+	assert_int_equal(guard_reload(&guard, &pools, &policy, journal.fd), 0);
+	/* A keeps what it has: reserved for another by now, excluded, and in no pool. */
+	assert_int_equal(allow('A', "192.0.2.7"), 0);
+	assert_int_equal(allow('A', "192.0.2.8"), 0);
+	assert_int_equal(allow('A', "2001:db8::7"), 0);
+	assert_int_equal(take('A', "2001:db8::7"), 0);
+	assert_int_equal(allow('B', "192.0.2.8"), EPERM);
+	assert_int_equal(allow('B', "2001:db8::7"), EPERM);
+	/* But what could not be ordered before, no line of the journal makes good. */
+	assert_int_equal(allow('C', "203.0.113.5"), EPERM);
+	assert_int_equal(take('C', "203.0.113.5"), EPERM);
+	/* Once more: what went on goes on. */
+	assert_int_equal(guard_reload(&guard, &pools, &policy, journal.fd), 0);
+	assert_int_equal(guard.retired_count, 3);
+	assert_int_equal(take('A', "2001:db8::7"), 0);
+	/* Without a journal all stays. */
+	assert_int_equal(guard_reload(&guard, &(struct pools){ 0 }, NULL, -1), -EBADF);
+	assert_int_equal(take('A', "2001:db8::7"), 0);
+	assert_int_equal(allow('B', "192.0.2.9"), 0);
+	journal_close(&journal);
+	clear(NULL);
+	policy_unmap(&policy);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
@@ -501,6 +561,8 @@ int main(void)
 		TEST(stamps_go_around),
 		TEST(many_changes),
 		TEST(leases_of_retired_pools),
+		TEST(reserved_for_another),
+		TEST(other_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,80 @@ static void excludes_and_counts(void **state)
 	}
 }
 
+static const char *exclude(const char *text)
+{
+	return pools_exclude(&pools, text, strlen(text));
+}
+
+static void exclusions(void **state)
+{
+	struct cidr ip = cidr("10.1.2.3");
+	char text[32];
+
+	(void)state;
+	assert_null(add("10.0.0.0/8"));
+	assert_ptr_equal(pools_find(&pools, &ip), &pools.list[0]);
+	assert_int_equal(pools_excluded(&pools, &ip), 0);
+	/* One in another is no second one. */
+	assert_null(exclude("10.1.2.3"));
+	assert_null(exclude("10.1.2.3/32"));
+	assert_int_equal(pools.excludes, 1);
+	assert_int_equal(pools_excluded(&pools, &ip), 1);
+	assert_null(pools_find(&pools, &ip));
+	assert_null(exclude("10.1.2.0/24"));
+	assert_null(exclude("10.1.2.128/25"));
+	assert_int_equal(pools.excludes, 1);
+	assert_int_equal(pools_excluded(&pools, &ip), 253);
+	ip = cidr("10.1.3.0");
+	assert_int_equal(pools_excluded(&pools, &ip), 0);
+	assert_non_null(exclude(""));
+	assert_non_null(exclude("10.1.2.1/24"));
+	assert_non_null(exclude("10.1.2.0/33"));
+	for (int i = 1; i < EXCLUDES; ++i) {
+		sprintf(text, "10.9.%d.0/30", i);
+		assert_null(exclude(text));
+	}
+	assert_string_equal(exclude("192.0.2.1"), "is one exclusion too many: 64 are the most, but "
+			    "networks may be large");
+	assert_int_equal(pools.excludes, EXCLUDES);
+	assert_null(exclude("10.9.0.0/16"));
+	assert_int_equal(pools.excludes, 2);
+	assert_null(exclude("::/0"));
+	ip = cidr("2001:db8::1");
+	assert_int_equal(pools_excluded(&pools, &ip), UINT64_MAX);
+}
+
+static void exclusions_count(void **state)
+{
+	static const struct {
+		const char *pool, *excluded[3];
+		uint64_t size;
+	} cases[] = {
+		{ "192.0.2.0/24", { "192.0.2.9" }, 253 },
+		{ "192.0.2.0/24", { "192.0.2.0" }, 254 },
+		{ "192.0.2.0/24", { "192.0.2.255" }, 254 },
+		{ "192.0.2.0/24", { "192.0.2.0/25", "192.0.2.192/26" }, 64 },
+		{ "192.0.2.0/24", { "192.0.2.0/25", "192.0.2.128/25" }, 0 },
+		{ "192.0.2.0/24", { "192.0.2.0/24" }, 0 },
+		{ "192.0.2.0/24", { "192.0.0.0/16" }, 0 },
+		{ "192.0.2.0/24", { "198.51.100.0/24", "::/0" }, 254 },
+		{ "192.0.2.4/31", { "192.0.2.4" }, 1 },
+		{ "192.0.2.4/32", { "192.0.2.4" }, 0 },
+		{ "2001:db8::/120", { "2001:db8::", "2001:db8::ff" }, 254 },
+		{ "2001:db8::/65", { "2001:db8::/66" }, UINT64_C(1) << 62 },
+		{ "2001:db8::/64", { "2001:db8::/65" }, UINT64_MAX },
+		{ "2001:db8::/64", { "2001:db8::/64" }, 0 },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); ++i) {
+		clear(state);
+		assert_null(add(cases[i].pool));
+		for (int j = 0; j < 3 && cases[i].excluded[j]; ++j)
+			assert_null(exclude(cases[i].excluded[j]));
+		assert_true(pool_size(&pools, &pools.list[0]) == cases[i].size);
+	}
+}
+
 /* --- searching --- */
 
 /* Blocks first to last, and counts how often it is asked. */
@@ -494,6 +568,8 @@ int main(void)
 		TEST(refuses_one_too_many),
 		TEST(finds),
 		TEST(excludes_and_counts),
+		TEST(exclusions),
+		TEST(exclusions_count),
 		TEST(what_nobody_uses_costs_nothing),
 		TEST(each_address_from_every_hash),
 		TEST(blocked_spans),

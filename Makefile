@@ -49,9 +49,10 @@ override CFLAGS += -ffile-prefix-map='$(CURDIR)'=.
 sources := $(sort $(wildcard src/*.c src/compat/*.c))
 objects := $(sources:src/%.c=$(BUILD)/obj/%.o)
 wrappers := $(BUILD)/wg $(if $(filter yes,$(WITH_WGQUICK)),$(BUILD)/wg-quick)
-systemd_units := $(if $(filter yes,$(WITH_SYSTEMDUNITS)),$(patsubst src/%,$(BUILD)/%,$(wildcard src/systemd/*)))
+units_of_systemd := $(patsubst src/systemd/%,%,$(wildcard src/systemd/*.service src/systemd/*/*.conf))
+systemd_units := $(if $(filter yes,$(WITH_SYSTEMDUNITS)),$(units_of_systemd))
 
-all: $(BUILD)/wg-dynamic $(wrappers) $(systemd_units)
+all: $(BUILD)/wg-dynamic $(wrappers) $(systemd_units:%=$(BUILD)/systemd/%)
 
 # Objects are made anew when the flags are not those that they were made with; WERROR=-Werror, which
 # `make check' sets, does not change them.
@@ -113,7 +114,9 @@ install: in_front all
 	@for page in $(man_pages); do \
 		install -v -D -m 0644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
 	done
-	@[ -z '$(systemd_units)' ] || install -v -D -m 0644 -t '$(DESTDIR)$(SYSTEMDUNITDIR)' $(systemd_units)
+	@for unit in $(systemd_units); do \
+		install -v -D -m 0644 $(BUILD)/systemd/$$unit '$(DESTDIR)$(SYSTEMDUNITDIR)'/$$unit; \
+	done
 ifeq ($(WITH_BASHCOMPLETION),yes)
 	@install -v -D -m 0644 completion/wg-dynamic.bash-completion \
 		'$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic'
@@ -132,7 +135,7 @@ uninstall: in_front
 		$(RM) -v '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; \
 	done
 	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BASHCOMPDIR)/%',$(completions)) \
-		$(patsubst src/systemd/%,'$(DESTDIR)$(SYSTEMDUNITDIR)/%',$(wildcard src/systemd/*))
+		$(patsubst %,'$(DESTDIR)$(SYSTEMDUNITDIR)/%',$(units_of_systemd))
 
 # --- in the source tree of wireguard-tools ---
 

@@ -11,6 +11,7 @@ endif
 
 dynamic_objects := $(patsubst %.c,%.o,$(wildcard dynamic/*.c))
 dynamic_pages := $(wildcard dynamic/man/*.[1-9])
+dynamic_units := $(wildcard dynamic/systemd/*.service dynamic/systemd/*/*.conf)
 
 wg: # remains what is made unless told otherwise
 
@@ -36,11 +37,9 @@ install-dynamic: wg
 	ln -sfv wg-dynamic "$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic-client" && \
 	ln -sfv wg-dynamic "$(DESTDIR)$(BASHCOMPDIR)/wg-dynamic-server"
 	@[ "$(WITH_SYSTEMDUNITS)" = "yes" ] || exit 0; \
-	install -v -d "$(DESTDIR)$(SYSTEMDUNITDIR)"; \
-	for unit in $(notdir $(wildcard dynamic/systemd/*)); do \
-		sed 's|@BINDIR@|$(BINDIR)|' "dynamic/systemd/$$unit" \
-			>"$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit" && \
-			chmod 0644 "$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit" || exit 1; \
+	for unit in $(patsubst dynamic/systemd/%,%,$(dynamic_units)); do \
+		sed 's|@BINDIR@|$(BINDIR)|' "dynamic/systemd/$$unit" | install -v -D -m 0644 \
+			/dev/stdin "$(DESTDIR)$(SYSTEMDUNITDIR)/$$unit" || exit 1; \
 	done
 endif
 

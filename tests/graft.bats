@@ -222,6 +222,7 @@ fixture() {
 		./usr/bin/wg-dynamic-server
 		./usr/lib/systemd/system/wg-dynamic-client@.service
 		./usr/lib/systemd/system/wg-dynamic-server@.service
+		./usr/lib/systemd/system/wg-quick@.service.d/wg-dynamic.conf
 		./usr/share/bash-completion/completions/wg-dynamic
 		./usr/share/bash-completion/completions/wg-dynamic-client
 		./usr/share/bash-completion/completions/wg-dynamic-server
@@ -232,9 +233,11 @@ fixture() {
 	EOF
 	[[ $(readlink "$dest/usr/bin/wg-dynamic-client") == wg ]]
 	grep -q '^ExecStart=/usr/bin/wg-dynamic-server ' "$dest"/usr/lib/systemd/system/*server@.service
+	grep -qx 'ExecReload=-/usr/bin/wg-dynamic reload %i' \
+		"$dest"/usr/lib/systemd/system/wg-quick@.service.d/wg-dynamic.conf
 	touch "$TREE"/src/dynamic/server.{o,d}
 	make -s -C "$TREE/src" clean
-	[[ -z $(find "$TREE/src/dynamic" -name '*.[od]') ]]
+	[[ -z $(find "$TREE/src/dynamic" -type f -name '*.[od]') ]]
 }
 
 @test "WITH_DYNAMIC: where libmnl is found, or as it says" {

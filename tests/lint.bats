@@ -150,6 +150,11 @@ exists() {
 		none systemd-analyze verify --man=no "$bin/$unit"
 		systemd-analyze security --no-pager --offline=yes --threshold=20 "$bin/$unit"
 	done
+	mkdir "$bin/wg-quick@.service.d"
+	sed "s,/usr/local/bin/,$bin/," "build/systemd/wg-quick@.service.d/wg-dynamic.conf" \
+		>"$bin/wg-quick@.service.d/wg-dynamic.conf"
+	printf '[Service]\nType=oneshot\nExecStart=/bin/true\n' >"$bin/wg-quick@.service"
+	none systemd-analyze verify --man=no "$bin/wg-quick@.service"
 }
 
 @test "installs, runs from there, and uninstalls without a trace" {
@@ -165,6 +170,7 @@ exists() {
 		./usr/local/bin/wg-quick
 		./usr/local/lib/systemd/system/wg-dynamic-client@.service
 		./usr/local/lib/systemd/system/wg-dynamic-server@.service
+		./usr/local/lib/systemd/system/wg-quick@.service.d/wg-dynamic.conf
 		./usr/local/share/bash-completion/completions/wg
 		./usr/local/share/bash-completion/completions/wg-dynamic
 		./usr/local/share/bash-completion/completions/wg-dynamic-client

@@ -17,7 +17,7 @@ die() {
 # stays out.
 ours() {
 	local file
-	for file in src/*.[ch] src/dynamic.mk src/systemd/*.service man/*.[1-9] LICENSE \
+	for file in src/*.[ch] src/dynamic.mk src/systemd/*.service src/systemd/*/*.conf man/*.[1-9] LICENSE \
 		completion/wg-dynamic.bash-completion wg-quick-patches/*.patch; do
 		[[ ! -f $file || $file == src/main.c ]] || echo "$file ${file#src/}"
 	done

@@ -18,7 +18,7 @@ setup_file() {
 	root_new "$BATS_FILE_TMPDIR/first"
 	cp first/var/cache/apt/archives/wireguard-tools_*.deb tools.deb
 	newer tools.deb tools-fit.deb 1.0.20990101-1 -e '2i # newer'
-	newer tools.deb tools-unfit.deb 1.0.20990102-1 -e '2i # newer' -e 's/ADDRESSES/ADDRS/'
+	newer tools.deb tools-unfit.deb 1.0.20990102-1 -e '2i # newer' -e "s/set_mtu_up/set_mtu_and_up/"
 	rm -rf first
 }
 

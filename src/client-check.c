@@ -132,19 +132,25 @@ static bool check_device(const struct client_setup *setup, struct reading *readi
 	return !ret;
 }
 
-static bool check_peer(struct client_setup *setup, const struct reading *reading)
+bool client_server(const struct reading *reading, uint8_t key[static KEY_LEN])
 {
 	const struct device_ip *holder;
 
 	/* The host's own addresses are in the reading too; check_route() has looked at them. */
 	holder = reading_holder(reading, &client_server_address, -1, DEVICE_SELF);
-	if (!holder || holder->peer >= reading->head->peers) {
-		log_failure("no peer's allowed-ips cover fe80::, the server's address: add "
-			    "fe80::/128 to those of the server");
+	if (!holder || holder->peer >= reading->head->peers)
 		return false;
-	}
-	memcpy(setup->server, reading->peers[holder->peer].key, KEY_LEN);
+	memcpy(key, reading->peers[holder->peer].key, KEY_LEN);
 	return true;
+}
+
+static bool check_peer(struct client_setup *setup, const struct reading *reading)
+{
+	if (client_server(reading, setup->server))
+		return true;
+	log_failure("no peer's allowed-ips cover fe80::, the server's address: add "
+		    "fe80::/128 to those of the server");
+	return false;
 }
 
 /* With no route at all the monitor adds one. */

@@ -28,6 +28,9 @@ extern const struct cidr client_server_address;
  */
 bool client_check(struct client_setup *setup);
 
+/* The key of the peer that fe80:: is sent to. False where there is none. */
+bool client_server(const struct reading *reading, uint8_t key[static KEY_LEN]);
+
 /*
  * Reads the device, by a child that it waits for; *reading is the caller's to unmap. Returns 0 or
  * -errno: -ETIMEDOUT, too, when daemon_parent() has gone meanwhile.

@@ -26,10 +26,12 @@
 #include "control.h"
 #include "daemon.h"
 #include "dynamic.h"
+#include "hook.h"
 #include "holding.h"
 #include "log.h"
 #include "net.h"
 #include "network.h"
+#include "runner.h"
 #include "sandbox.h"
 #include "supervisor.h"
 
@@ -49,6 +51,8 @@ struct monitor {
 	struct lifecycle_lease before; /* what was, before the last change */
 	struct holding holding; /* of it, what the interface shall have */
 	struct network network;
+	struct runner runner;
+	struct hook hook;
 	struct failure failure; /* the last that was reported */
 	int control; /* the listening socket */
 	bool up, gone; /* of the interface */
@@ -222,10 +226,13 @@ static void lease_set(const struct client_change *change)
 		return;
 	}
 	monitor.before = monitor.lease;
-	if (hold(lease, &change->options) && lease_any(lease) && monitor.waiting) {
+	if (hold(lease, &change->options) && lease_any(lease))
 		monitor.waiting = false;
-		monitor.wait_until = now;
-	}
+	if (lease_any(lease))
+		hook_lease(&monitor.hook, lease, change->lease_time, &monitor.network.now.options);
+	else if (monitor.stop_at == NEVER) /* else when all is undone */
+		hook_end(&monitor.hook, change->report == REPORT_EXPIRED ? HOOK_EXPIRED :
+						HOOK_RELEASED);
 }
 
 /* The engine, which should have, has not: it is being started again, or hangs. */
@@ -235,6 +242,7 @@ static void expire(uint64_t now)
 		return;
 	log_line(LOG_WARNING, "a lease has ended: what came with it is removed");
 	hold_nothing();
+	hook_end(&monitor.hook, HOOK_EXPIRED);
 }
 
 static void change(const struct client_change *change)
@@ -339,7 +347,7 @@ static void restore(void)
 		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
 			 strerror(-ret));
 	holding_restore(&monitor.holding, now_ms());
-	network_again(&monitor.network);
+	network_restore(&monitor.network);
 }
 
 static void link_change(bool up)
@@ -408,8 +416,11 @@ static void signals_ready(struct watch *watch, uint32_t events)
 	struct signalfd_siginfo info;
 
 	(void)events;
-	while (read(watch->fd, &info, sizeof(info)) == sizeof(info))
-		stop();
+	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGCHLD)
+			stop();
+	}
+	runner_child(&monitor.runner);
 }
 
 static void parent_gone(struct watch *watch, uint32_t events)
@@ -437,6 +448,14 @@ static void look_again(void)
 		return;
 	network_again(&monitor.network);
 	tell_network();
+	hook_options(&monitor.hook, &monitor.network.now.options);
+}
+
+/* Programs that have come to run for the first addresses are waited for, too. */
+static bool is_ready(uint64_t now)
+{
+	return monitor.wait_until <= now || (monitor.wait_until != NEVER && !monitor.waiting &&
+					     runner_idle(&monitor.runner));
 }
 
 static uint64_t turn(void *data)
@@ -444,19 +463,45 @@ static uint64_t turn(void *data)
 	uint64_t now = now_ms(), at;
 
 	(void)data;
-	if (monitor.wait_until <= now) {
+	expire(now);
+	look_again();
+	at = sooner(runner_turn(&monitor.runner, now), supervisor_turn(&monitor.supervisor, now));
+	if (is_ready(now)) {
 		if (monitor.waiting)
 			client_report_waited(&monitor.failure);
 		ready();
 	}
 	if (monitor.stop_at <= now)
 		monitor.loop.stop = true;
-	expire(now);
-	look_again();
-	at = supervisor_turn(&monitor.supervisor, now);
 	if (monitor.supervisor.lost)
 		monitor.loop.stop = true;
 	return sooner(sooner(at, expiry()), sooner(monitor.stop_at, monitor.wait_until));
+}
+
+/* Default routes have come, and with them the set of addresses that the firewall guards. */
+static void default_added(void)
+{
+	holding_restore(&monitor.holding, now_ms());
+}
+
+static void network_start(void)
+{
+	monitor.runner.verbose = monitor.words.foreground;
+	monitor.hook = (struct hook){
+		.runner = &monitor.runner,
+		.program = monitor.words.hook,
+		.interface = monitor.setup.interface,
+		.server = monitor.setup.server,
+	};
+	monitor.network = (struct network){
+		.interface = monitor.setup.interface,
+		.ifindex = monitor.setup.ifindex,
+		.server = monitor.setup.server,
+		.words = &monitor.words,
+		.runner = &monitor.runner,
+		.default_added = default_added,
+	};
+	network_adopt(&monitor.network);
 }
 
 /* Everything that needs root; false after a line in the log. */
@@ -484,7 +529,9 @@ static bool privileged_start(void)
 		.rules = client_monitor_rules,
 		.types = CLIENT_TYPES,
 	};
-	ret = sandbox_keep(keep);
+	network_start();
+	/* Other programs do what they must as the root that they are. */
+	ret = client_words_programs(&monitor.words) ? 0 : sandbox_keep(keep);
 	if (!ret && supervisor_open(&monitor.supervisor, spawner))
 		return true;
 	log_failure("cannot give up privileges: %s", strerror(ret ? -ret : errno));
@@ -495,10 +542,10 @@ failed:
 
 static bool events_start(void)
 {
-	const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
 
 	if (!loop_open(&monitor.loop) ||
-	    !loop_watch(&monitor.loop, &monitor.signals, loop_signals(signals, 3),
+	    !loop_watch(&monitor.loop, &monitor.signals, loop_signals(signals, 4),
 			signals_ready) ||
 	    !loop_watch(&monitor.loop, &monitor.events, net_events_open(), events_ready) ||
 	    (daemon_parent() >= 0 &&
@@ -525,13 +572,6 @@ static void interface_start(void)
 	if (ret)
 		log_line(LOG_ERR, "cannot read the interface's addresses: %s", strerror(-ret));
 	monitor.lease = monitor.holding.lease;
-	monitor.network = (struct network){
-		.interface = monitor.setup.interface,
-		.ifindex = monitor.setup.ifindex,
-		.server = monitor.setup.server,
-		.words = &monitor.words,
-	};
-	network_adopt(&monitor.network);
 	if (!lease_any(&monitor.lease) || !(monitor.words.accept.words & ACCEPT_ADDRESS))
 		hold_nothing();
 }
@@ -539,7 +579,11 @@ static void interface_start(void)
 static void end(void)
 {
 	supervisor_close(&monitor.supervisor);
+	hook_skip(&monitor.hook);
 	hold_nothing();
+	network_end(&monitor.network);
+	hook_end(&monitor.hook, HOOK_RELEASED);
+	runner_drain(&monitor.runner);
 	if (monitor.route_added && !monitor.gone)
 		net_route_delete(monitor.setup.ifindex, RT_TABLE_MAIN, &client_server_address,
 				 ROUTE_METRIC);

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client-words.h"
 #include "dynamic.h"
+#include "log.h"
 #include "protocol.h"
+#include "runner.h"
 
 enum {
 	WAIT_S = 10, /* unless told */
@@ -58,6 +61,44 @@ static bool table_word(struct client_words *words, const char *self, const char 
 	return false;
 }
 
+/* An address is a resolver, anything else a search domain. */
+static bool dns_word(struct client_words *words, const char *self, const char *value)
+{
+	char text[DOMAIN_LEN + 1];
+	size_t len;
+	int ret;
+
+	if (!value) {
+		dynamic_usage(self, "dns needs a list of resolvers and search domains");
+		return false;
+	}
+	for (;; value += len + 1) {
+		len = strcspn(value, ",");
+		snprintf(text, sizeof(text), "%.*s", (int)len, value);
+		ret = options_add(&words->own, "dns", text);
+		if (ret == -EINVAL && text[strspn(text, "0123456789.")])
+			ret = options_add(&words->own, "search", text);
+		if (ret)
+			dynamic_usage(self, "dns `%.*s' is %s", (int)len, value, ret == -ENOSPC ?
+				      "one too many: 8 of a kind are the most" :
+				      "neither an address nor a domain");
+		if (ret || !value[len])
+			return !ret;
+	}
+}
+
+static bool hook_word(struct client_words *words, const char *self, const char *value)
+{
+	if (!value)
+		dynamic_usage(self, "hook needs a program");
+	else if (runner_find(words->hook, value))
+		return true;
+	else
+		log_failure("hook `%s' is no program that can be run: give its whole path, or the "
+			    "name of one in PATH", value);
+	return false;
+}
+
 static const struct {
 	const char *name;
 	bool (*read)(struct client_words *words, const char *self, const char *value);
@@ -65,6 +106,8 @@ static const struct {
 	{ "wait", wait_word },
 	{ "accept", accept_word },
 	{ "table", table_word },
+	{ "dns", dns_word },
+	{ "hook", hook_word },
 };
 
 enum { WORDS_WITH_VALUE = sizeof(words_with_value) / sizeof(*words_with_value) };
@@ -100,4 +143,10 @@ bool client_words(struct client_words *words, int argc, const char *argv[])
 	if (!words->accept.words && !words->accept.prefixes)
 		words->accept.words = ACCEPT_USUAL;
 	return true;
+}
+
+bool client_words_programs(const struct client_words *words)
+{
+	return words->accept.words & (ACCEPT_DNS | ACCEPT_DEFAULT_ROUTE) ||
+	       options_present(&words->own) || *words->hook;
 }

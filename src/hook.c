@@ -92,10 +92,10 @@ static void fill(struct environment *e, const struct hook_facts *facts)
 	char key[WG_KEY_LEN_BASE64];
 
 	key_to_base64(key, facts->server);
-	put_ip(e, "WG_DYNAMIC_IP4", &facts->ip[0]);
-	put_ip(e, "WG_DYNAMIC_IP6", &facts->ip[1]);
-	put_ip(e, "WG_DYNAMIC_OLD_IP4", &facts->old[0]);
-	put_ip(e, "WG_DYNAMIC_OLD_IP6", &facts->old[1]);
+	put_ip(e, "WG_DYNAMIC_IP4", &facts->ip[V4]);
+	put_ip(e, "WG_DYNAMIC_IP6", &facts->ip[V6]);
+	put_ip(e, "WG_DYNAMIC_OLD_IP4", &facts->old[V4]);
+	put_ip(e, "WG_DYNAMIC_OLD_IP6", &facts->old[V6]);
 	put_number(e, "WG_DYNAMIC_LEASE_TIME", facts->lease_time);
 	put_cidrs(e, "WG_DYNAMIC_ROUTES", o->route, o->routes, cidr_format);
 	put_cidrs(e, "WG_DYNAMIC_DNS", o->dns, o->dns_count, cidr_format_ip);
@@ -108,6 +108,13 @@ static void fill(struct environment *e, const struct hook_facts *facts)
 	put_one(e, "PATH", getenv("PATH"));
 }
 
+static void skip(struct runner *runner, const char *name)
+{
+	log_line(LOG_ERR, "`%s' is too slow: %u events are skipped", name,
+		 runner_waiting(runner, name));
+	runner_drop(runner, name);
+}
+
 void hook_run(struct runner *runner, const char *name, const char *interface,
 	      enum hook_event event, const struct hook_facts *facts)
 {
@@ -118,9 +125,68 @@ void hook_run(struct runner *runner, const char *name, const char *interface,
 	};
 
 	fill(&environment, facts);
-	if (runner_waiting(runner, name) >= WAIT_MAX) {
-		log_line(LOG_ERR, "`%s' is too slow: %d events are skipped", name, WAIT_MAX);
-		runner_drop(runner, name);
-	}
+	if (runner_waiting(runner, name) >= WAIT_MAX)
+		skip(runner, name);
 	runner_add(runner, &program);
+}
+
+/* --- what is news --- */
+
+static void tell(struct hook *h, enum hook_event event, const struct lifecycle_lease *lease)
+{
+	struct hook_facts facts = {
+		.lease_time = h->lease_time,
+		.options = &h->options,
+		.server = h->server,
+	};
+
+	memcpy(facts.ip, lease->ip, sizeof(facts.ip));
+	memcpy(facts.old, h->lease.ip, sizeof(facts.old));
+	h->lease = *lease;
+	if (*h->program)
+		hook_run(h->runner, h->program, h->interface, event, &facts);
+}
+
+static bool holds(const struct lifecycle_lease *lease)
+{
+	return lease->ip[V4].family || lease->ip[V6].family;
+}
+
+void hook_lease(struct hook *h, const struct lifecycle_lease *lease, uint32_t lease_time,
+		const struct options *options)
+{
+	bool same = options_equal(&h->options, options) &&
+		    !cidr_compare(&h->lease.ip[V4], &lease->ip[V4]) &&
+		    !cidr_compare(&h->lease.ip[V6], &lease->ip[V6]);
+
+	h->lease_time = lease_time;
+	h->options = *options;
+	tell(h, !holds(&h->lease) ? HOOK_BOUND : same ? HOOK_RENEWED : HOOK_CHANGED, lease);
+}
+
+void hook_options(struct hook *h, const struct options *options)
+{
+	const struct lifecycle_lease lease = h->lease;
+
+	if (!holds(&lease) || options_equal(&h->options, options))
+		return;
+	h->options = *options;
+	tell(h, HOOK_CHANGED, &lease);
+}
+
+void hook_end(struct hook *h, enum hook_event event)
+{
+	const struct lifecycle_lease nothing = { 0 };
+
+	if (!holds(&h->lease))
+		return;
+	h->lease_time = 0;
+	memset(&h->options, 0, sizeof(h->options));
+	tell(h, event, &nothing);
+}
+
+void hook_skip(struct hook *h)
+{
+	if (runner_waiting(h->runner, h->program))
+		skip(h->runner, h->program);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "device.h"
+#include "lifecycle.h"
 #include "options.h"
 #include "runner.h"
 
@@ -21,19 +22,45 @@ enum hook_event {
 	HOOK_RELEASED, /* given back, or taken back by the server */
 };
 
-/* At the time of the event: V4 and V6, family 0 for none. */
+/* At the time of the event. An address of family 0 is none. */
 struct hook_facts {
-	struct cidr ip[2], old[2]; /* held now, and before */
+	struct cidr ip[FAMILIES], old[FAMILIES]; /* held now, and before */
 	uint32_t lease_time; /* seconds; 0: no lease any more */
 	const struct options *options; /* in force */
 	const uint8_t *server; /* its public key, of KEY_LEN */
 };
 
 /*
- * Adds a run of the program (a whole path) to the queue. Facts are copied. Where runs of it wait
- * already that it was too slow for, those are skipped, after a line in the log.
+ * Adds a run of the program (a whole path) to the queue. Facts are copied. Where eight runs of it
+ * wait, since it is too slow, those are skipped, after a line in the log.
  */
 void hook_run(struct runner *runner, const char *program, const char *interface,
 	      enum hook_event event, const struct hook_facts *facts);
+
+/* What a hook has been told, and so what is news to it. */
+struct hook {
+	/* set by the caller: */
+	struct runner *runner;
+	const char *program; /* its whole path; "": none */
+	const char *interface;
+	const uint8_t *server;
+
+	struct lifecycle_lease lease; /* no address: none */
+	uint32_t lease_time;
+	struct options options;
+};
+
+/* There is a lease of so many seconds, granted or renewed, with these options in force. */
+void hook_lease(struct hook *hook, const struct lifecycle_lease *lease, uint32_t lease_time,
+		const struct options *options);
+
+/* The options in force may be others now. */
+void hook_options(struct hook *hook, const struct options *options);
+
+/* The lease, if there was one, has ended: HOOK_EXPIRED or HOOK_RELEASED. */
+void hook_end(struct hook *hook, enum hook_event event);
+
+/* Skips what waits, after a line in the log. */
+void hook_skip(struct hook *hook);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "default-route.h"
 #include "network-state.h"
 #include "protocol.h"
 
@@ -42,6 +43,12 @@ static void line_read(struct network_state *state, const char *key, const char *
 	else if (!strcmp(key, "allowed") && cidr_parse(&route, value, strlen(value)) &&
 		 (i = network_state_route(state, &route)) >= 0)
 		state->allowed[i] = 1;
+	else if (!strcmp(key, "dns"))
+		snprintf(state->dns, sizeof(state->dns), "%s", value);
+	else if (!strcmp(key, "default"))
+		state->defaults |= strchr(value, ':') ? DEFAULT_ROUTE_V6 : DEFAULT_ROUTE_V4;
+	else if (!strcmp(key, "fwmark"))
+		state->unmark = 1;
 }
 
 void network_state_read(struct network_state *state, const char *interface)
@@ -65,6 +72,14 @@ void network_state_read(struct network_state *state, const char *interface)
 	fclose(file);
 }
 
+bool network_state_there(const char *interface)
+{
+	char path[PATH_MAX];
+
+	path_make(path, interface, "");
+	return !access(path, F_OK);
+}
+
 static void lines_write(FILE *file, const struct network_state *state)
 {
 	const struct options *options = &state->options;
@@ -81,11 +96,16 @@ static void lines_write(FILE *file, const struct network_state *state)
 	}
 	if (options->mtu)
 		fprintf(file, "mtu=%u\nmtu_before=%u\n", options->mtu, state->mtu_before);
+	if (*state->dns)
+		fprintf(file, "dns=%s\n", state->dns);
+	fputs(state->defaults & DEFAULT_ROUTE_V4 ? "default=0.0.0.0/0\n" : "", file);
+	fputs(state->defaults & DEFAULT_ROUTE_V6 ? "default=::/0\n" : "", file);
+	fputs(state->unmark ? "fwmark=1\n" : "", file);
 }
 
 static bool is_empty(const struct network_state *state)
 {
-	return !options_present(&state->options);
+	return !options_present(&state->options) && !*state->dns && !state->defaults;
 }
 
 int network_state_write(const struct network_state *state, const char *interface)

@@ -9,6 +9,11 @@
  *	route=		repeated
  *	allowed=	repeated: of these, what was not in AllowedIPs before
  *	mtu= mtu_before=	what it was set to, and what it had been
+ *	dns=		the name of resolvconf's record
+ *	default=	repeated: of the routes, what wg-quick has added
+ *	fwmark=1	which the device had not before
+ *
+ * The last three stay until the client ends: to undo them twice does no harm.
  */
 
 #ifndef NETWORK_STATE_H
@@ -18,6 +23,7 @@
 #include <stdint.h>
 
 #include "options.h"
+#include "resolver.h"
 
 struct network_state {
 	unsigned int ifindex;
@@ -25,6 +31,9 @@ struct network_state {
 	struct options options; /* in force */
 	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
 	uint32_t mtu_before; /* bytes, with options.mtu */
+	char dns[RESOLVER_NAME]; /* "": none */
+	uint32_t defaults; /* DEFAULT_ROUTE_... */
+	uint32_t unmark; /* the mark is ours, and to be taken away */
 };
 
 /*
@@ -32,6 +41,9 @@ struct network_state {
  * skipped.
  */
 void network_state_read(struct network_state *state, const char *interface);
+
+/* Whether there is such a file. */
+bool network_state_there(const char *interface);
 
 /* Writes it; what says nothing is no file. Returns 0 or -errno. */
 int network_state_write(const struct network_state *state, const char *interface);

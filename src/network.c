@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <syslog.h>
 
 #include "client-check.h"
@@ -57,10 +58,19 @@ static void refuse(const struct network *n, struct network_refusal *refusal,
 		 cidr_format(text, &refusal->route), why);
 }
 
+/* Taking all there is away from another peer is not what the user has accepted. */
+static bool is_anothers(const struct route_facts *facts, const struct cidr *route)
+{
+	const struct device_ip *held = reading_exact(facts->reading, route);
+
+	return held && !route->prefix && held->peer != facts->server;
+}
+
 /* Leaves in options the routes that may be. */
 static void judge(struct network *n, struct options *options, const struct route_facts *facts)
 {
 	struct network_refusal refused[OPTIONS_ROUTES];
+	struct fact another = { .kind = FACT_PEER };
 	const struct fact *conflict;
 	uint32_t good = 0, bad = 0;
 
@@ -69,6 +79,11 @@ static void judge(struct network *n, struct options *options, const struct route
 
 		refusal.verdict = route_check(&n->words->accept, &refusal.route, facts->list,
 					      facts->count, &conflict);
+		if (is_anothers(facts, &refusal.route)) {
+			another.net = refusal.route;
+			refusal.verdict = ROUTE_CONFLICT;
+			conflict = &another;
+		}
 		if (refusal.verdict == ROUTE_GOOD) {
 			options->route[good++] = refusal.route;
 			continue;
@@ -215,6 +230,40 @@ static void mtu_set(const struct network *n, const struct network_state *next)
 
 /* --- all of it --- */
 
+/* The default routes that are wg-quick's to set: those of the user are not. */
+static uint32_t defaults(const struct network_state *state)
+{
+	uint32_t mask = 0;
+
+	for (uint32_t i = 0; i < state->options.routes; ++i) {
+		const struct cidr *route = &state->options.route[i];
+
+		if (!route->prefix && state->allowed[i] && state->table == RT_TABLE_MAIN)
+			mask |= route->family == AF_INET6 ? DEFAULT_ROUTE_V6 : DEFAULT_ROUTE_V4;
+	}
+	return mask;
+}
+
+/* Before the state file is written: what other programs will have done. */
+static void programs_plan(const struct network *n, struct network_state *next,
+			  const struct reading *reading)
+{
+	next->unmark = n->default_route.unmark;
+	if (!n->default_route.there && defaults(next))
+		next->unmark = !reading->head->mark;
+	next->defaults = n->now.defaults | defaults(next);
+	memcpy(next->dns, n->now.dns, sizeof(next->dns));
+	if (n->words->own.dns_count || next->options.dns_count)
+		memcpy(next->dns, n->resolver.name, sizeof(next->dns));
+}
+
+static void programs_run(struct network *n, const struct network_state *next)
+{
+	n->default_route.unmark = next->unmark;
+	resolver_set(&n->resolver, &next->options);
+	default_route_set(&n->default_route, defaults(next));
+}
+
 static void configure(struct network *n, struct network_state *next,
 		      const struct reading *reading, uint32_t server)
 {
@@ -228,12 +277,14 @@ static void configure(struct network *n, struct network_state *next,
 				   !reading_has(reading, server, route);
 	}
 	mtu_plan(n, next);
+	programs_plan(n, next, reading);
 	withdraw(n, next, reading, server);
 	ret = network_state_write(next, n->interface);
 	if (ret)
 		log_line(LOG_ERR, "cannot write the state file: %s", strerror(-ret));
 	routes_add(n, next, reading, server);
 	mtu_set(n, next);
+	programs_run(n, next);
 	n->now = *next;
 }
 
@@ -250,7 +301,7 @@ void network_set(struct network *n, const struct options *pushed)
 		.ifindex = n->ifindex,
 		.reading = &reading,
 		.pushed = &next.options,
-		.known = { &n->now.options, &next.options },
+		.known = { &n->now.options, &next.options, &n->words->own },
 	};
 	int ret = 0;
 
@@ -267,6 +318,7 @@ void network_set(struct network *n, const struct options *pushed)
 		log_line(LOG_ERR, "cannot look at the host's networks: %s", strerror(-ret));
 	if (!ret || !options_present(pushed)) {
 		judge(n, &next.options, &facts);
+		resolver_check(&n->resolver, &next.options);
 		configure(n, &next, &reading, facts.server);
 	}
 	free(facts.list);
@@ -281,21 +333,103 @@ void network_again(struct network *n)
 		network_set(n, &pushed);
 }
 
+void network_restore(struct network *n)
+{
+	network_again(n);
+	default_route_again(&n->default_route);
+}
+
 void network_clear(struct network *n)
 {
 	const struct options nothing = { 0 };
 
-	if (options_present(&n->now.options))
-		network_set(n, &nothing);
-	n->pushed = nothing;
-	n->refusals = 0;
+	network_set(n, &nothing);
+}
+
+void network_end(struct network *n)
+{
+	network_clear(n);
+	resolver_unset(&n->resolver);
+	runner_drain(n->runner);
+	memset(&n->now, 0, sizeof(n->now));
+	network_state_write(&n->now, n->interface);
+}
+
+/* --- what one that was killed has left --- */
+
+/* On a new interface of the name there may be default routes that are not ours. */
+static void forget(struct network *n)
+{
+	static const struct cidr all[] = { { .family = AF_INET }, { .family = AF_INET6 } };
+	const struct network_state was = n->now;
+	struct reading reading = { 0 };
+
+	memset(&n->now, 0, sizeof(n->now));
+	memcpy(n->now.dns, was.dns, sizeof(was.dns));
+	n->now.defaults = was.defaults;
+	if (was.defaults && n->ifindex && client_reading(n->interface, &reading))
+		n->now.defaults = 0;
+	if (reading_exact(&reading, &all[0]))
+		n->now.defaults &= ~DEFAULT_ROUTE_V4;
+	if (reading_exact(&reading, &all[1]))
+		n->now.defaults &= ~DEFAULT_ROUTE_V6;
+	reading_unmap(&reading);
 }
 
 void network_adopt(struct network *n)
 {
-	network_state_read(&n->now, n->interface);
-	if (n->now.ifindex == n->ifindex)
-		return;
-	memset(&n->now, 0, sizeof(n->now));
-	network_state_write(&n->now, n->interface);
+	const struct client_words *words = n->words;
+	struct network_state *now = &n->now;
+
+	network_state_read(now, n->interface);
+	if (now->ifindex != n->ifindex)
+		forget(n);
+	resolver_init(&n->resolver, n->runner, n->interface, &words->own);
+	n->default_route = (struct default_route){
+		.runner = n->runner,
+		.interface = n->interface,
+		.added = n->default_added,
+		.unmark = now->unmark,
+		.there = now->defaults,
+		.stale = now->defaults,
+	};
+	if (*now->dns && !strcmp(now->dns, n->resolver.name) &&
+	    (words->accept.words & ACCEPT_DNS || words->own.dns_count)) {
+		resolver_adopt(&n->resolver);
+	} else if (*now->dns) {
+		resolver_remove(n->runner, now->dns);
+		*now->dns = '\0';
+	}
+	if (!(words->accept.words & ACCEPT_DEFAULT_ROUTE)) {
+		default_route_set(&n->default_route, 0);
+		now->defaults = 0;
+	}
+	runner_drain(n->runner);
+	network_state_write(now, n->interface);
+}
+
+bool network_undo(const char *interface)
+{
+	static struct client_words nothing; /* is accepted */
+	struct runner runner = { 0 };
+	uint8_t server[KEY_LEN] = { 0 };
+	struct reading reading = { 0 };
+	struct net_link link = { 0 };
+	struct network network = {
+		.interface = interface,
+		.server = server,
+		.words = &nothing,
+		.runner = &runner,
+	};
+
+	if (!network_state_there(interface))
+		return false;
+	if (!net_link_get(interface, &link))
+		network.ifindex = link.ifindex;
+	if (!client_reading(interface, &reading))
+		client_server(&reading, server);
+	reading_unmap(&reading);
+	network_adopt(&network);
+	network_end(&network);
+	return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a server pushes beside addresses, as far as the user accepts it, on the client: routes, in
- * the AllowedIPs of the server's peer and in a routing table, and the MTU. Nothing that somebody
- * else has set is replaced or removed. Kept by the monitor.
+ * the AllowedIPs of the server's peer and in a routing table, the MTU, DNS and default routes.
+ * Nothing that somebody else has set is replaced or removed. Kept by the monitor.
  */
 
 #ifndef NETWORK_H
@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 #include "client-words.h"
+#include "default-route.h"
 #include "network-state.h"
+#include "resolver.h"
 #include "route-check.h"
 
 /* A route that was refused, and why: has been told. */
@@ -28,16 +30,21 @@ struct network {
 	unsigned int ifindex;
 	const uint8_t *server; /* the public key */
 	const struct client_words *words;
+	struct runner *runner; /* for what other programs do */
+	void (*default_added)(void); /* is called after that */
 
 	struct network_state now; /* what is configured */
 	struct options pushed; /* as it came last */
 	struct network_refusal refused[OPTIONS_ROUTES];
 	uint32_t refusals;
+	struct resolver resolver;
+	struct default_route default_route;
 };
 
 /*
  * Takes over what a client that was killed has left: it stays as it is until network_set(). What
- * has ended with an interface that is no more is forgotten.
+ * has ended with an interface that is no more is forgotten. What only other programs could undo,
+ * and this client will not run, is undone at once.
  */
 void network_adopt(struct network *network);
 
@@ -50,7 +57,19 @@ void network_set(struct network *network, const struct options *pushed);
 /* Judges again what was pushed last, and puts back what is gone; for when the host has changed. */
 void network_again(struct network *network);
 
-/* Nothing of it shall be configured any more. */
+/* Puts back what the interface has lost by going down. */
+void network_restore(struct network *network);
+
+/* Nothing of it shall be configured any more, but what the user has given himself. */
 void network_clear(struct network *network);
+
+/* Nor that. Waits until it is done. */
+void network_end(struct network *network);
+
+/*
+ * Undoes what a client that was killed has left; none may run. Returns whether there was
+ * anything.
+ */
+bool network_undo(const char *interface);
 
 #endif

@@ -57,14 +57,14 @@ static bool is_refused(const struct resolver *r, const struct cidr *ip)
 	return false;
 }
 
-static void check_resolvers(struct resolver *r, struct options *o)
+void resolver_check(struct resolver *r, struct options *o)
 {
 	struct cidr refused[OPTIONS_DNS];
 	uint32_t kept = 0, count = 0;
 	char text[CIDR_STRLEN];
 
 	for (uint32_t i = 0; i < o->dns_count; ++i) {
-		if (cidr_is_host(&o->dns[i]) && cidr_is_assignable(&o->dns[i])) {
+		if (cidr_is_assignable(&o->dns[i])) {
 			o->dns[kept++] = o->dns[i];
 			continue;
 		}
@@ -77,26 +77,6 @@ static void check_resolvers(struct resolver *r, struct options *o)
 	o->dns_count = kept;
 	r->refused_count = count;
 	memcpy(r->refused, refused, count * sizeof(*refused));
-}
-
-/* The engine has checked them already: one that is bad here is its fault, not the server's. */
-static void check_searches(struct options *o)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < o->searches; ++i) {
-		if (!memchr(o->search[i], '\0', DOMAIN_LEN) || !domain_valid(o->search[i]))
-			log_line(LOG_ERR, "the engine wants a search domain that is none: ignored");
-		else if (kept++ != i)
-			memcpy(o->search[kept - 1], o->search[i], DOMAIN_LEN);
-	}
-	o->searches = kept;
-}
-
-void resolver_check(struct resolver *r, struct options *options)
-{
-	check_resolvers(r, options);
-	check_searches(options);
 }
 
 /* --- the record --- */
@@ -209,6 +189,11 @@ void resolver_set(struct resolver *r, const struct options *pushed)
 		return;
 	strcpy(r->text, text);
 	resolvconf_add(r);
+}
+
+void resolver_adopt(struct resolver *r)
+{
+	strcpy(r->text, "?");
 }
 
 /* -f: no complaint if there is no such record, or no such interface any more. */

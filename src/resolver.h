@@ -37,8 +37,8 @@ void resolver_init(struct resolver *resolver, struct runner *runner, const char 
 		   const struct options *own);
 
 /*
- * Takes out of options what can't be a resolver or a search domain, each after a line in the log,
- * which comes once as long as the same is pushed.
+ * Takes out of options, which keep options_valid(), the resolvers that can't be any, each after a
+ * line in the log, which comes once as long as the same is pushed.
  */
 void resolver_check(struct resolver *resolver, struct options *options);
 
@@ -48,6 +48,9 @@ void resolver_check(struct resolver *resolver, struct options *options);
  * so already. That there is no resolvconf is said once.
  */
 void resolver_set(struct resolver *resolver, const struct options *pushed);
+
+/* One that was killed has left a record of this name: it stays until it is set or unset. */
+void resolver_adopt(struct resolver *resolver);
 
 /* Removes the record, if there is one. */
 void resolver_unset(struct resolver *resolver);

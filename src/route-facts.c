@@ -68,7 +68,7 @@ static void route_each(const struct net_route *route, void *data)
 
 static bool is_known(const struct route_facts *facts, const struct cidr *resolver)
 {
-	for (int k = 0; k < 2; ++k) {
+	for (int k = 0; k < 3; ++k) {
 		for (uint32_t i = 0; facts->known[k] && i < facts->known[k]->dns_count; ++i) {
 			if (!cidr_compare(&facts->known[k]->dns[i], resolver))
 				return true;

@@ -14,7 +14,7 @@ struct route_facts {
 	const struct reading *reading; /* of it */
 	uint32_t server; /* the peer's index in it */
 	const struct options *pushed; /* what overlaps none of these routes is left out */
-	const struct options *known[2]; /* whose resolvers are not the host's; or NULL */
+	const struct options *known[3]; /* whose resolvers are not the host's; or NULL */
 
 	struct fact *list;
 	size_t count, room;

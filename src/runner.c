@@ -274,16 +274,15 @@ void runner_drain(struct runner *runner)
 {
 	struct timespec wait;
 	uint64_t now, until;
-	sigset_t child;
+	sigset_t child, before;
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	for (;;) {
+	sigprocmask(SIG_BLOCK, &child, &before);
+	while (!runner_idle(runner)) {
 		now = now_ms();
 		until = runner_turn(runner, now);
 		runner_child(runner);
-		if (runner_idle(runner))
-			return;
 		if (!runner->current)
 			continue;
 		/* A signal of another child may have hidden this one's: so never for long. */
@@ -293,4 +292,5 @@ void runner_drain(struct runner *runner)
 		wait.tv_nsec = (until - now) % 1000 * 1000000;
 		sigtimedwait(&child, NULL, &wait);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }

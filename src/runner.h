@@ -67,8 +67,8 @@ uint64_t runner_turn(struct runner *runner, uint64_t now);
 bool runner_idle(const struct runner *runner);
 
 /*
- * Runs all that waits, to the end, each with its ten seconds. SIGCHLD must be blocked. What the
- * programs' done() adds is run too.
+ * Runs all that waits, to the end, each with its ten seconds; what the programs' done() adds is
+ * run too.
  */
 void runner_drain(struct runner *runner);
 

@@ -14,8 +14,9 @@
 #include "dynamic.h"
 #include "log.h"
 #include "loop.h"
+#include "network.h"
 
-enum { PATIENCE_MS = 5000 };
+enum { PATIENCE_MS = 45000 }; /* a client may have four programs to run, of 10 s each */
 
 static bool wait_gone(struct pollfd *polled)
 {
@@ -42,8 +43,10 @@ int dynamic_stop(int argc, const char *argv[])
 	for (int i = 0; i < CONTROL_ROLES; ++i) {
 		polled[i].fd = control_process(argv[1], control_roles[i]);
 		polled[i].events = POLLIN;
-		if (polled[i].fd == -ENOENT || polled[i].fd == -ECONNREFUSED)
+		if (polled[i].fd == -ENOENT || polled[i].fd == -ECONNREFUSED) {
+			found |= !strcmp(control_roles[i], "client") && network_undo(argv[1]);
 			continue;
+		}
 		found = true;
 		if (polled[i].fd < 0 ||
 		    syscall(SYS_pidfd_send_signal, polled[i].fd, SIGTERM, NULL, 0) < 0)

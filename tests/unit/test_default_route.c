@@ -67,12 +67,8 @@ static void added(void)
 static int begin(void **state)
 {
 	char here[PATH_MAX];
-	sigset_t child;
 
 	(void)state;
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
 	memset(&runner, 0, sizeof(runner));
 	additions = 0;
 	route = (struct default_route){

@@ -49,13 +49,9 @@ static const char *content(const char *path)
 static int begin(void **state)
 {
 	char here[PATH_MAX];
-	sigset_t child;
 	int fd;
 
 	(void)state;
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
 	unlink("calls");
 	unlink("log");
 	error_fd = dup(STDERR_FILENO);
@@ -176,27 +172,6 @@ static void what_is_no_resolver_is_refused_once(void **state)
 	}
 }
 
-/* As a broken engine might send them. */
-static void what_is_no_domain_is_refused(void **state)
-{
-	static const char *const bad[] = { "a b", "$(touch canary)", "x;y", "a\nnameserver 1.2.3.4",
-					   "../etc", "", "a..b" };
-
-	(void)state;
-	push("dns", "192.0.2.53");
-	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); ++i)
-		strcpy(pushed.search[pushed.searches++], bad[i]);
-	memset(pushed.search[pushed.searches++], 'a', DOMAIN_LEN);
-	assert_string_equal(set(), "<-a><wg7><-m><0><-x>\nnameserver 192.0.2.53\n");
-	pushed.searches = 3;
-	strcpy(pushed.search[0], "x y");
-	strcpy(pushed.search[1], "good.example");
-	strcpy(pushed.search[2], "x\ty");
-	assert_string_equal(set(), "<-a><wg7><-m><0><-x>\nnameserver 192.0.2.53\n"
-				   "search good.example\n");
-	assert_int_equal(access("canary", F_OK), -1);
-}
-
 static void search_domains_alone_are_none(void **state)
 {
 	(void)state;
@@ -277,7 +252,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sets_and_removes, begin, end),
 		cmocka_unit_test_setup_teardown(the_users_own_stay, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_no_resolver_is_refused_once, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_no_domain_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(search_domains_alone_are_none, begin, end),
 		cmocka_unit_test_setup_teardown(no_resolvconf_is_said_once, begin, end),
 		cmocka_unit_test_setup_teardown(what_failed_is_tried_again, begin, end),

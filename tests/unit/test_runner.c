@@ -30,12 +30,8 @@ static int logged_fd, error_fd;
 /* Standard error is a file meanwhile. */
 static int begin(void **state)
 {
-	sigset_t child;
 
 	(void)state;
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
 	memset(&runner, 0, sizeof(runner));
 	memset(outcome, 0, sizeof(outcome));
 	unlink("out");

@@ -66,7 +66,8 @@ struct pool *pools_find(const struct pools *pools, const struct cidr *ip);
 
 /*
  * Whether the address of the pool is one that no host may have: network and broadcast address of
- * an IPv4 network (but RFC 3021 for /31), subnet-router anycast (RFC 4291, 2.6.1; but RFC 6164 for /127).
+ * an IPv4 network (but RFC 3021 for /31), subnet-router anycast (RFC 4291, 2.6.1; but RFC 6164 for
+ * /127).
  */
 bool pool_excludes(const struct pool *pool, const struct cidr *ip);
 

@@ -9,6 +9,7 @@ cd "$(dirname "$0")" || exit 1
 
 LEASE_TIME=10
 LINK_LOCAL=fe80::abcd:abcd:abcd:abcd
+BEHIND=10.77.5 # the beginning of a network behind the server
 
 BOLD='' RED='' GREEN='' CYAN='' OFF=''
 if [[ -t 1 ]]; then
@@ -170,5 +171,44 @@ succeeds server ls /var/run/wg-dynamic
 check "no socket is left" silent
 succeeds server ls /var/lib/wg-dynamic
 check "the journal stays: the client will get the same addresses again" test "$OUTPUT" = wg0.leases
+
+conf server wg0 <<-CONF
+	[Interface]
+	PrivateKey = ${KEY[server]}
+	ListenPort = 51820
+	Address = 192.0.2.1/24
+	LinkLocals = auto
+	PushRoute = $BEHIND.0/24
+
+	[Peer]
+	PublicKey = ${PUB[client]}
+CONF
+conf client wg0 <<-CONF
+	[Interface]
+	PrivateKey = ${KEY[client]}
+	Address = auto
+
+	[Peer]
+	PublicKey = ${PUB[server]}
+	Endpoint = ${IP[server]}:51820
+	AllowedIPs = fe80::/128
+CONF
+
+step "Once more, with no address on the client, and what lies behind the server from the server"
+succeeds server cat /etc/wireguard/wg0.conf
+succeeds client cat /etc/wireguard/wg0.conf
+succeeds server ip address add "$BEHIND.1/24" dev lo
+succeeds server wg-quick up wg0
+succeeds client wg-quick up wg0
+succeeds client ip route show dev wg0
+check "the route is there" says "$BEHIND.0/24"
+succeeds client wg show wg0 allowed-ips
+check "and in the server's allowed ips" says "$BEHIND.0/24"
+succeeds client ping -n -c 2 -i 0.2 -W 2 "$BEHIND.1"
+check "the ping goes through" says "2 received"
+succeeds client wg-quick down wg0
+succeeds server wg-quick down wg0
+show server pgrep -l wg-
+check "no process is left" silent
 
 printf '\n%sAll as expected, in %d s.%s\n' "$BOLD" "$SECONDS" "$OFF"

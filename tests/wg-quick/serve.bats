@@ -69,6 +69,13 @@ full() {
 	done
 }
 
+@test "up: a TUN interface is told to make no link-local of its own, which would be saved" {
+	mock GENMODE eui64
+	server "Pool = 192.0.2.0/24"
+	wg_quick up
+	in_order "ip link set dev wg0 addrgenmode none" "ip link set mtu 1420 up dev wg0"
+}
+
 @test "down: stops the server after PreDown and save, before the interface goes" {
 	full
 	wg_quick up

@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# A server as wg-quick's configuration has it: Pool starts it, down stops it, SaveConfig keeps leased
+# addresses out of AllowedIPs, and the drop-in of wg-quick@ brings them back after a reload.
+
+setup() {
+	load leases
+}
+
+teardown() {
+	hosts_del
+}
+
+# short HOST...: a server and clients that know nothing but each other's key, and a pool.
+short() {
+	local client
+	star "fe80::/128" "$@"
+	{
+		printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\n' "${KEY[srv]}"
+		printf 'Address = 192.0.2.1/24\nPool = 192.0.2.0/24\nLinkLocals = auto\n'
+		for client; do
+			printf '\n[Peer]\nPublicKey = %s\n' "${PUB[$client]}"
+		done
+	} | conf srv wg0
+	for client; do
+		conf "$client" wg0 <<-EOF
+			[Interface]
+			PrivateKey = ${KEY[$client]}
+			Address = auto
+
+			[Peer]
+			PublicKey = ${PUB[srv]}
+			Endpoint = ${IP[srv]}:51820
+			AllowedIPs = fe80::/128, 192.0.2.0/24
+		EOF
+		note "$client" LL "$(on "$client" wg dynamic address "${PUB[$client]}")"
+	done
+}
+
+leased() { # CLIENT: it has an address of the pool, and reaches the server by it.
+	[[ $(v4 "$1") == 192.0.2.* ]] && has_allowed srv wg0 "${PUB[$1]}" "$(v4 "$1")/32" &&
+		on "$1" ping -n -c 1 -w 3 192.0.2.1
+}
+
+@test "two keys and a pool: up starts the server, clients lease, down stops it" {
+	local before
+	short c1 c2
+	before=$(state srv)
+	wgq srv up wg0
+	on srv ip -6 address show dev wg0 | grep -q "inet6 fe80::/64"
+	pids srv server monitor
+	wgq c1 up wg0
+	wgq c2 up wg0
+	leased c1
+	leased c2
+	has_addr c1 wg0 "${LL[c1]}/128"
+	has_allowed srv wg0 "${PUB[c2]}" "${LL[c2]}/128"
+	[[ $(v4 c1) != "$(v4 c2)" ]]
+	wgq srv down wg0
+	not pids srv server
+	diff <(echo "$before") <(state srv)
+}
+
+@test "SaveConfig on the server writes nothing that was leased, and what the administrator gave" {
+	local once
+	short c1 c2
+	on srv sed -i '/^PrivateKey/a SaveConfig = true' /etc/wireguard/wg0.conf
+	wgq srv up wg0
+	wgq c1 up wg0
+	leased c1
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips 192.0.2.200/32,198.51.100.0/24
+	wait_for 35 has_allowed srv wg0 "${PUB[c2]}" "${LL[c2]}/128" # put back
+	wgq srv save wg0
+	once=$(on srv cat /etc/wireguard/wg0.conf)
+	[[ $(on srv wg show wg0 allowed-ips) == *"$(v4 c1)/32"* ]]
+	not grep -F -e "$(v4 c1)" -e "${LL[c1]}" -e "${LL[c2]}" -e fe80 <<<"$once"
+	grep -qxE "AllowedIPs = (192.0.2.200/32, 198.51.100.0/24|198.51.100.0/24, 192.0.2.200/32)" <<<"$once"
+	grep -qx "Pool = 192.0.2.0/24" <<<"$once"
+	grep -qx "LinkLocals = auto" <<<"$once"
+	[[ $(grep ^Address <<<"$once") == "Address = 192.0.2.1/24" ]]
+	wgq srv down wg0 # which saves as well
+	not grep -F -e "$(v4 c1)" -e fe80 <<<"$(on srv cat /etc/wireguard/wg0.conf)"
+	wgq srv up wg0
+	pids srv server monitor
+}
+
+@test "a server that has died: nothing is saved, with a warning, and down goes on" {
+	local before
+	short c1
+	on srv sed -i '/^PrivateKey/a SaveConfig = true' /etc/wireguard/wg0.conf
+	before=$(on srv cat /etc/wireguard/wg0.conf)
+	wgq srv up wg0
+	wgq c1 up wg0
+	kill_all srv server
+	run wgq srv save wg0
+	[[ $status == 1 && $output == *"Warning: \`/etc/wireguard/wg0.conf' is left as it was"* ]]
+	run wgq srv down wg0
+	[[ $status == 0 && $output == *"Warning: \`/etc/wireguard/wg0.conf' is left as it was"* ]]
+	diff <(echo "$before") <(on srv cat /etc/wireguard/wg0.conf)
+	not on srv ip link show dev wg0
+}
+
+@test "a server that cannot start is a failed up, which leaves nothing" {
+	local before
+	short c1
+	on srv sed -i 's,^Pool = .*,Pool = 192.0.2.0/33,' /etc/wireguard/wg0.conf
+	before=$(state srv)
+	run wgq srv up wg0
+	[[ $status == 1 && $output == *"192.0.2.0/33"* ]]
+	diff <(echo "$before") <(state srv)
+}
+
+# The lines of the unit and of our drop-in, as systemd would run them.
+reload() {
+	local ours
+	ours=$(sed -n 's,^ExecReload=-@BINDIR@/,,p' \
+		"$NETNS/../../src/systemd/wg-quick@.service.d/wg-dynamic.conf")
+	on srv bash -c "wg syncconf wg0 <(exec wg-quick strip wg0) && ${ours//%i/wg0}"
+}
+
+@test "what wg-quick@'s reload takes out of AllowedIPs is back when it has ended" {
+	short c1 c2
+	wgq srv up wg0
+	wgq c1 up wg0
+	wgq c2 up wg0
+	leased c1
+	elapsed reload
+	leased c1
+	leased c2
+	has_allowed srv wg0 "${PUB[c1]}" "${LL[c1]}/128"
+}

@@ -249,7 +249,7 @@ static void programs_plan(const struct network *n, struct network_state *next,
 			  const struct reading *reading)
 {
 	next->unmark = n->default_route.unmark;
-	if (!n->default_route.there && defaults(next))
+	if (!n->default_route.there && !defaults(&n->now) && defaults(next))
 		next->unmark = !reading->head->mark;
 	next->defaults = n->now.defaults | defaults(next);
 	memcpy(next->dns, n->now.dns, sizeof(next->dns));

@@ -1,0 +1,495 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The programs that a client runs: resolvconf, wg-quick for default routes, and the user's hook. The
+# server's answers are written by hand; resolvconf and, where told, wg-quick are stubs that record.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	load leases
+	RAW=''
+	two_hosts fe80::/128
+	only_tunnel srv c1
+	on srv wg set wg0 peer "${PUB[c1]}" \
+		allowed-ips "${LL[c1]}/128,192.0.2.7/32,2001:db8::7/128"
+	stub c1 resolvconf <<-'EOF_'
+		#!/bin/bash
+		printf '<%s>' "$@"
+		echo
+		[[ $1 != -a ]] || cat
+		{ flock 9; echo "resolvconf $1"; } 9>>/run/order >>/run/order
+	EOF_
+	on c1 sed -i '1a exec >>/run/resolvconf 2>&1' "$NS/c1/bin/resolvconf"
+}
+
+teardown() {
+	hosts_del
+}
+
+no_server() {
+	[[ -z $RAW ]] || on srv kill "$RAW" 2>/dev/null || true
+	RAW=''
+	wait_for 3 not listens srv 970
+}
+
+# To be renewed after a second unless told.
+pushes() { # LINE...: from now on the server answers with a lease and these lines.
+	local lines
+	printf -v lines '%s\\n' "$@"
+	no_server
+	raw_server srv --limit 60 @read "ip=${IP4-192.0.2.7}/32\\nip=2001:db8::7/128\\n\
+leasestart=%now%\\nleasetime=${LEASE-60}\\nrenew=${RENEW-1}\\n${1+$lines}errno=0\\n\\n" \
+		@close @repeat
+	RAW=$SPID
+}
+
+dynamic() { # WORD...: in c1, where even wg-quick may be a stub.
+	# shellcheck disable=SC2016 # they expand there
+	on c1 bash -c 'PATH=$0:$PATH exec wg dynamic "$@"' "$NS/c1/bin" "$@"
+}
+
+client() { # WORD...
+	dynamic client wg0 "$@"
+}
+
+stop() {
+	dynamic stop wg0
+}
+
+calls() { # FILE: what a stub has noted since the last time.
+	on c1 cat "/run/$1" 2>/dev/null
+	on c1 rm -f "/run/$1"
+}
+
+records() { # TEXT: the resolvconf stub has been called with just this since the last time.
+	wait_for 5 on c1 test -e /run/resolvconf
+	diff <(printf '%s\n' "$@") <(sleep 0.2 && calls resolvconf)
+}
+
+untouched() {
+	sleep 1.5 # at least one renewal
+	[ -z "$(calls resolvconf)" ]
+}
+
+state_has() { # LINE
+	on c1 grep -qxF "$1" /run/wg-dynamic/wg0.client.state
+}
+
+no_state() {
+	not on c1 test -e /run/wg-dynamic/wg0.client.state
+}
+
+hook() { # <<script: a hook of that text; prints its path.
+	on c1 bash -c 'cat >/run/hook && chmod 755 /run/hook'
+}
+
+recording_hook() { # notes its arguments in /run/hooks, and its environment in /run/EVENT.
+	hook <<-'EOF_'
+		#!/bin/bash
+		env | sort >"/run/$2"
+		echo "$#: $*" >>/run/hooks
+		echo "hook $2" >>/run/order
+	EOF_
+}
+
+hooks() { # EVENT...: these have been, and nothing else.
+	diff <(printf '2: wg0 %s\n' "$@") <(on c1 cat /run/hooks)
+}
+
+told() { # EVENT VARIABLE=VALUE...
+	local line
+	for line in "${@:2}"; do
+		on c1 grep -qxF "WG_DYNAMIC_$line" "/run/$1" || fail_with "no $line in:" \
+			"$(on c1 cat "/run/$1")" || return 1
+	done
+}
+
+# --- DNS
+
+@test "pushed resolvers and search domains are set, replaced and removed" {
+	pushes dns=192.0.2.53 dns=2001:db8::53 search=corp.example search=lab.example
+	client accept address,dns
+	[[ $(out srv raw) == *'\nwant=dns,call\n\n' ]]
+	records "<-a><wg0><-m><0><-x>" "nameserver 192.0.2.53" "nameserver 2001:db8::53" \
+		"search corp.example lab.example"
+	state_has dns=wg0
+	[[ $(on c1 wg dynamic show wg0) == *$'\n  dns: 192.0.2.53, 2001:db8::53\n'* ]]
+	untouched
+
+	pushes dns=192.0.2.54
+	records "<-a><wg0><-m><0><-x>" "nameserver 192.0.2.54"
+	pushes
+	records "<-d><wg0><-f>"
+	pushes dns=192.0.2.54
+	records "<-a><wg0><-m><0><-x>" "nameserver 192.0.2.54"
+	stop
+	records "<-d><wg0><-f>"
+	no_state
+}
+
+@test "what the user has set himself stays beside what is pushed, and alone without it" {
+	pushes dns=192.0.2.53 search=corp.example
+	client accept address,dns dns 127.0.0.1,home.example,2001:db8::1
+	on c1 grep -qx 'search home.example' /run/resolvconf
+	wait_for 5 on c1 grep -qx 'search home.example corp.example' /run/resolvconf
+	[[ $(calls resolvconf) == *"nameserver 127.0.0.1"$'\n'"nameserver 2001:db8::1"$'\n'"nameserver 192.0.2.53"$'\n'* ]]
+	pushes
+	records "<-a><wg0><-m><0><-x>" "nameserver 127.0.0.1" "nameserver 2001:db8::1" \
+		"search home.example"
+	stop
+	records "<-d><wg0><-f>"
+	no_state
+
+	# Also where nothing is accepted, and no server answers.
+	no_server
+	client wait 0 dns 127.0.0.1
+	records "<-a><wg0><-m><0><-x>" "nameserver 127.0.0.1"
+	stop
+	records "<-d><wg0><-f>"
+}
+
+@test "resolvconf's name of the record is that of wg-quick" {
+	on c1 mkdir -p /etc/resolvconf
+	printf '%s\n' '# order' lo 'lo*x' 'eth.*' '  tun*  ' 'tap*' |
+		on c1 tee /etc/resolvconf/interface-order >/dev/null
+	pushes dns=192.0.2.53
+	client accept dns
+	records "<-a><tun.wg0><-m><0><-x>" "nameserver 192.0.2.53"
+	state_has dns=tun.wg0
+	# What was set by a name is removed by that.
+	on c1 rm /etc/resolvconf/interface-order
+	stop
+	records "<-d><tun.wg0><-f>"
+}
+
+@test "hostile resolvers and domains: refused, said once, and nothing is run" {
+	local bad
+	pushes dns=127.0.0.53 dns=fe80::1 dns=ff02::fb dns=192.0.2.53 dns=0.0.0.0
+	run -0 client accept address,dns
+	records "<-a><wg0><-m><0><-x>" "nameserver 192.0.2.53"
+	untouched
+	for bad in 127.0.0.53 fe80::1 ff02::fb 0.0.0.0; do
+		[ "$(cat <(echo "$output") <(logs c1) | grep -c \
+			"pushes the resolver $bad, which can't be reached through a tunnel")" -eq 1 ]
+	done
+	# shellcheck disable=SC2016 # for the client to expand, if it were so stupid
+	for bad in 'search=$(touch /run/canary)' 'search=a;touch /run/canary' \
+		'search=`touch${IFS}/run/canary`' 'search=../../run/canary' "search=a b" \
+		"search=$(printf 'a%.0s' {1..300})" 'dns=1.2.3.4;touch /run/canary' \
+		'dns=$(touch /run/canary)' 'search=-x|touch /run/canary' 'search=a\rb'; do
+		pushes dns=192.0.2.99 "$bad"
+		sleep 1.5
+	done
+	[ -z "$(calls resolvconf)" ]
+	not on c1 test -e /run/canary
+	logged c1 "the server's answer is malformed"
+}
+
+@test "without resolvconf it says so once, and what to install" {
+	rm "$NS/c1/bin/resolvconf"
+	mkdir "$NS/c1/few"
+	local program
+	for program in bash cat ip wg; do
+		ln -s "$(type -P "$program")" "$NS/c1/few/$program"
+	done
+	pushes dns=192.0.2.53
+	on c1 env PATH="$NS/c1/few" "$(PATH=$BUILD:$PATH type -P wg-dynamic)" client wg0 \
+		accept address,dns 2>"$BATS_TEST_TMPDIR/said"
+	has_addr c1 wg0 192.0.2.7
+	pushes dns=192.0.2.54
+	sleep 2.5
+	stop
+	[ "$(cat "$BATS_TEST_TMPDIR/said" <(logs c1) | grep -c "there is no \`resolvconf' in PATH: install openresolv, or that of systemd-resolved")" -eq 1 ]
+}
+
+# --- the hook
+
+@test "the hook learns of each event, by arguments and environment" {
+	recording_hook
+	RENEW=30 pushes route=10.77.0.0/16 route=fd77::/64 dns=192.0.2.53 search=corp.example mtu=1300
+	SECRET=of-the-caller client accept address,route,dns,mtu hook /run/hook
+	hooks bound
+	told bound IP4=192.0.2.7 IP6=2001:db8::7 OLD_IP4= OLD_IP6= LEASE_TIME=60 \
+		"ROUTES=10.77.0.0/16 fd77::/64" DNS=192.0.2.53 SEARCH=corp.example MTU=1300 \
+		"SERVER=${PUB[srv]}"
+	on c1 grep -q '^PATH=/' /run/bound
+	not on c1 grep -q SECRET /run/bound
+	[ "$(on c1 cat /run/order)" = $'resolvconf -a\nhook bound' ]
+	stop
+	hooks bound released
+	told released IP4= IP6= OLD_IP4=192.0.2.7 OLD_IP6=2001:db8::7 LEASE_TIME= ROUTES= DNS= \
+		SEARCH= MTU=
+	# All else is undone when it runs.
+	[ "$(on c1 cat /run/order)" = $'resolvconf -a\nhook bound\nresolvconf -d\nhook released' ]
+
+	on c1 rm /run/hooks
+	pushes
+	client hook /run/hook
+	wait_for 5 on c1 grep -q renewed /run/hooks
+	told renewed IP4=192.0.2.7 OLD_IP4=192.0.2.7 ROUTES=
+	pushes route=10.77.0.0/16
+	wait_for 5 on c1 grep -q changed /run/hooks
+	told changed IP4=192.0.2.7 OLD_IP4=192.0.2.7 ROUTES=10.77.0.0/16
+	on c1 rm /run/changed
+	IP4=192.0.2.8 pushes route=10.77.0.0/16
+	wait_for 5 on c1 test -s /run/changed
+	told changed IP4=192.0.2.8 OLD_IP4=192.0.2.7
+	LEASE=3 pushes
+	wait_for 5 on c1 grep -qx WG_DYNAMIC_LEASE_TIME=3 /run/changed
+	no_server
+	wait_for 8 on c1 grep -q expired /run/hooks
+	told expired IP4= OLD_IP4=192.0.2.7 OLD_IP6=2001:db8::7 LEASE_TIME=
+	stop
+	not on c1 grep -q released /run/hooks
+}
+
+@test "a hook that fails or can't be run is named in the log, and the client goes on" {
+	hook <<<$'#!/bin/sh\nexit 3'
+	pushes
+	run -0 client hook /run/hook
+	[[ $output == *"\`/run/hook' ended with status 3"* ]]
+	hook <<<$'#!/bin/sh\nkill -ABRT $$'
+	wait_for 5 logged c1 "\`/run/hook' was killed by signal 6 (Aborted)"
+	hook <<<"not a program"
+	wait_for 5 logged c1 "cannot run \`/run/hook': Exec format error"
+	on c1 rm /run/hook
+	wait_for 5 logged c1 "cannot run \`/run/hook': No such file or directory"
+	has_addr c1 wg0 192.0.2.7
+	stop
+}
+
+@test "a hook that hangs is killed after 10 s with its children, and no renewal waits for it" {
+	hook <<-'EOF_'
+		#!/bin/bash
+		trap '' TERM INT HUP
+		sleep 1000 &
+		echo "$2 $$ $!" >>/run/pids
+		wait; wait
+	EOF_
+	RENEW=2 LEASE=6 pushes
+	elapsed client hook /run/hook wait 3
+	((MS < 8000))
+	has_addr c1 wg0 192.0.2.7
+	wait_for 15 logged c1 "\`/run/hook' has not ended within 10 s: killed" 1
+	has_addr c1 wg0 192.0.2.7
+	read -r _ first child < <(on c1 head -n 1 /run/pids)
+	wait_for 3 not on c1 kill -0 "$child"
+	wait_for 3 not on c1 kill -0 "$first"
+	# At the end, too: ten seconds for what runs, and ten for the last event.
+	elapsed stop
+	((MS < 30000))
+	not pids c1 client
+	logged c1 "\`/run/hook' is too slow: "
+	on c1 tail -n 1 /run/pids | grep -q ^released
+	not has_addr c1 wg0 192.0.2.7
+}
+
+@test "the hook is looked for at the start" {
+	run -1 client hook /run/nosuch
+	[ "$output" = "wg-dynamic: hook \`/run/nosuch' is no program that can be run: give its whole path, or the name of one in PATH" ]
+	run -1 client hook ./hook
+	run -1 client hook /run
+	run -1 client hook
+	[[ $output == *"hook needs a program"* ]]
+	hook <<<"#!/bin/sh"
+	on c1 chmod 644 /run/hook
+	run -1 client hook /run/hook
+	not pids c1 client
+	# By its name, in PATH.
+	stub c1 my-hook <<<$'#!/bin/sh\necho "$0" >/run/found'
+	pushes
+	client hook my-hook
+	[ "$(on c1 cat /run/found)" = "$NS/c1/bin/my-hook" ]
+}
+
+@test "dns takes resolvers and domains, and says what is neither" {
+	local bad
+	# shellcheck disable=SC2016
+	for bad in 192.0.2.300 'a b' '$(x)' 'a,,b' '' 1,2; do
+		run -1 client dns "$bad"
+		[[ $output == *" is neither an address nor a domain"* ]]
+	done
+	run -1 client dns
+	[[ $output == *"dns needs a list"* ]]
+	run -1 client dns 1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5,1.1.1.6,1.1.1.7,1.1.1.8,1.1.1.9
+	[[ $output == *"\`1.1.1.9' is one too many"* ]]
+	not pids c1 client
+}
+
+# --- privileges
+
+privileges() { # what the monitor has kept: its capabilities, and NoNewPrivs.
+	on c1 sed -n 's/^\(CapEff\|CapBnd\|NoNewPrivs\):\t//p' "/proc/$(pids c1 client monitor)/status"
+}
+
+@test "privileges are kept for other programs alone" {
+	local all few word
+	all=$(on c1 sed -n 's/^\(CapEff\|CapBnd\|NoNewPrivs\):\t//p' /proc/self/status)
+	pushes
+	client accept address,route,mtu
+	few=$(privileges)
+	[ "$few" = $'0000000000001400\n0000000000001400\n1' ]
+	stop
+	hook <<<"#!/bin/sh"
+	for word in "accept dns" "accept default-route" "dns 192.0.2.1" "hook /run/hook"; do
+		# shellcheck disable=SC2086 # two words
+		client $word
+		[ "$(privileges)" = "$all" ]
+		# The engine has none all the same.
+		on c1 grep -qx $'CapBnd:\t0000000000000000' "/proc/$(pids c1 client engine)/status"
+		stop
+	done
+}
+
+# --- default routes
+
+quick_stub() { # wg-quick that records.
+	stub c1 wg-quick <<-'EOF_'
+		#!/bin/bash
+		echo "wg-quick $*" >>/run/order
+		case $1 in
+		add-default) wg show "$2" fwmark >>/run/marks; wg set "$2" fwmark 51820 ;;
+		esac
+	EOF_
+}
+
+order() { # LINE...: the stubs have been called so since the last time.
+	wait_for 5 on c1 test -e /run/order
+	diff <(printf '%s\n' "$@") <(sleep 0.3 && calls order)
+}
+
+@test "default routes are asked of wg-quick, and undone in order" {
+	quick_stub
+	recording_hook
+	pushes route=0.0.0.0/0 route=::/0 dns=192.0.2.53
+	client accept address,default-route,dns hook /run/hook
+	calls order | head -n 3 | diff - <(printf '%s\n' "resolvconf -a" \
+		"wg-quick add-default wg0 0.0.0.0/0 ::/0" "hook bound")
+	has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+	has_allowed c1 wg0 "${PUB[srv]}" ::/0
+	state_has default=0.0.0.0/0
+	state_has default=::/0
+	state_has fwmark=1
+	[ -z "$(on c1 ip route show default dev wg0)" ]
+	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ]
+
+	pushes route=::/0 dns=192.0.2.53
+	wait_for 5 on c1 grep -q del-default /run/order
+	calls order | grep wg-quick | diff - <(echo "wg-quick del-default wg0 0.0.0.0/0")
+	not has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ]
+
+	on c1 ip link set wg0 down
+	on c1 ip link set wg0 up
+	wait_for 5 on c1 grep -q add-default /run/order
+	calls order | grep wg-quick | diff - <(printf '%s\n' "wg-quick del-default wg0 ::/0" \
+		"wg-quick add-default wg0 ::/0")
+
+	stop
+	calls order | grep -v renewed | diff - <(printf '%s\n' "resolvconf -d" \
+		"wg-quick del-default wg0 ::/0" "hook released")
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+	not has_allowed c1 wg0 "${PUB[srv]}" ::/0
+	no_state
+}
+
+@test "a firewall mark and default routes of the user's own stay" {
+	quick_stub
+	on c1 wg set wg0 fwmark 77
+	pushes route=0.0.0.0/0
+	client accept address,default-route
+	not state_has fwmark=1
+	stop
+	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ] # as wg-quick, here the stub, has left it
+	calls order
+
+	on c1 wg set wg0 peer "${PUB[srv]}" allowed-ips fe80::/128,0.0.0.0/0
+	pushes route=0.0.0.0/0
+	client accept address,default-route
+	stop
+	[ -z "$(calls order)" ]
+	has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+
+	# Another peer's, neither.
+	on c1 wg set wg0 peer "${PUB[srv]}" allowed-ips fe80::/128
+	on c1 wg set wg0 peer "$(wg genkey | wg pubkey)" allowed-ips 0.0.0.0/0
+	run -0 client accept address,default-route
+	[[ $output == *"the server pushes the route 0.0.0.0/0, which is refused: it overlaps 0.0.0.0/0, of another peer's AllowedIPs"* ]]
+	not has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+	[ -z "$(calls order)" ]
+}
+
+@test "a wg-quick without the entry point is named, with the remedy, once" {
+	stub c1 wg-quick <<<$'#!/bin/sh\nexit 1'
+	pushes route=0.0.0.0/0
+	run -0 client accept address,default-route
+	[[ $output == *"\`wg-quick' ended with status 1: for default routes, the wg-quick that comes with wg-dynamic must be the first in PATH"* ]]
+	sleep 2.5
+	not logged c1 "wg-quick"
+	has_addr c1 wg0 192.0.2.7
+	stop
+}
+
+# --- what was killed
+
+@test "killed: the next client takes over, and undoes what it is not to do" {
+	quick_stub
+	pushes route=0.0.0.0/0 dns=192.0.2.53
+	client accept address,default-route,dns
+	calls order >/dev/null
+	kill_all c1 client
+	[ -z "$(calls order)" ]
+	state_has dns=wg0
+	client accept address,default-route,dns
+	order "resolvconf -a" "wg-quick del-default wg0 0.0.0.0/0" \
+		"wg-quick add-default wg0 0.0.0.0/0"
+	kill_all c1 client
+	client accept address
+	order "resolvconf -d" "wg-quick del-default wg0 0.0.0.0/0"
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+	[ "$(privileges | tail -n 1)" = 1 ]
+	stop
+	[ -z "$(calls order)" ]
+}
+
+@test "killed: stop undoes it all without a client" {
+	quick_stub
+	pushes route=0.0.0.0/0 route=10.77.0.0/16 dns=192.0.2.53 mtu=1300
+	client accept address,route,default-route,dns,mtu
+	kill_all c1 client
+	calls order >/dev/null
+	[[ $(on c1 ip link show wg0) == *" mtu 1300 "* ]]
+	run -0 stop
+	[[ $output != *"neither client nor server runs"* ]]
+	order "resolvconf -d" "wg-quick del-default wg0 0.0.0.0/0"
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+	[ "$(allowed c1 wg0 "${PUB[srv]}")" = fe80::/128 ]
+	[ -z "$(on c1 ip route show 10.77.0.0/16)" ]
+	[[ $(on c1 ip link show wg0) == *" mtu 1420 "* ]]
+	no_state
+	run -0 stop
+	[[ $output == *"neither client nor server runs"* ]]
+}
+
+@test "killed, and the interface deleted: stop and the next client undo DNS" {
+	quick_stub
+	pushes route=0.0.0.0/0 dns=192.0.2.53
+	client accept address,default-route,dns
+	kill_all c1 client
+	calls order >/dev/null
+	on c1 ip link delete wg0
+	stop
+	order "resolvconf -d" "wg-quick del-default wg0 0.0.0.0/0"
+	no_state
+}
+
+@test "interface deleted: DNS is undone, and the hook told" {
+	recording_hook
+	pushes dns=192.0.2.53
+	client accept address,dns hook /run/hook
+	on c1 ip link delete wg0
+	wait_for 10 not pids c1 client
+	on c1 tail -n 1 /run/hooks | grep -q released
+	on c1 tail -n 2 /run/order | diff - <(printf '%s\n' "resolvconf -d" "hook released")
+	no_state
+}

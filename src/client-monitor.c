@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +20,14 @@
 
 #include "client-check.h"
 #include "client-report.h"
+#include "client-socket.h"
 #include "client-words.h"
 #include "client.h"
 #include "control.h"
 #include "daemon.h"
 #include "dynamic.h"
-#include "hook.h"
 #include "holding.h"
+#include "hook.h"
 #include "log.h"
 #include "net.h"
 #include "network.h"
@@ -106,47 +106,12 @@ static void stop(void)
 
 /* --- orders of the engine --- */
 
-/* A socket that connects to the server, from our own link-local and within the tunnel. */
-static int socket_make(int type, struct failure *failure)
-{
-	const struct linger linger = { .l_onoff = 1 }; /* see client.c */
-	const int one = 1;
-	struct sockaddr_in6 address = {
-		.sin6_family = AF_INET6,
-		.sin6_port = htons(PROTOCOL_PORT),
-		.sin6_scope_id = monitor.setup.ifindex,
-	};
-	const char *interface = monitor.setup.interface;
-	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	memcpy(&address.sin6_addr, monitor.setup.link_local.ip, sizeof(address.sin6_addr));
-	failure->kind = FAILURE_SOCKET;
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, strlen(interface) + 1) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		goto failed;
-	memcpy(&address.sin6_addr, client_server_address.ip, sizeof(address.sin6_addr));
-	failure->kind = FAILURE_CONNECT;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS)
-		goto failed;
-	failure->kind = FAILURE_NONE;
-	return fd;
-
-failed:
-	failure->error = errno;
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 /* Opened anew for each engine, and each time that the link has been down. */
 static void calls_open(void)
 {
 	const struct client_plain message = { .head.type = CLIENT_CALLS };
 	struct failure failure;
-	int fd = monitor.up ? socket_make(SOCK_DGRAM, &failure) : -1;
+	int fd = monitor.up ? client_socket(&monitor.setup, SOCK_DGRAM, &failure) : -1;
 
 	if (fd < 0)
 		return; /* changes are then learnt of by renewing alone */
@@ -157,7 +122,7 @@ static void calls_open(void)
 static void order_connect(const struct client_connect *order)
 {
 	struct client_connect answer = { .head.type = CLIENT_SOCKET, .number = order->number };
-	int fd = socket_make(SOCK_STREAM, &answer.failure);
+	int fd = client_socket(&monitor.setup, SOCK_STREAM, &answer.failure);
 
 	supervisor_send(&monitor.supervisor, &answer.head, sizeof(answer), fd);
 	if (fd >= 0)

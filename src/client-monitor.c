@@ -37,6 +37,7 @@
 
 enum {
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
+	LOOK_MS = 1000, /* from one look at the host's networks to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	ROUTE_METRIC = 1024,
 };
@@ -56,10 +57,10 @@ struct monitor {
 	struct failure failure; /* the last that was reported */
 	int control; /* the listening socket */
 	bool up, gone; /* of the interface */
-	bool changed; /* some address of the host has */
 	bool route_added; /* to fe80::, as there was none */
 	bool waiting; /* for the first addresses */
-	uint64_t wait_until, stop_at; /* NEVER */
+	uint64_t wait_until, stop_at, look_at; /* NEVER */
+	uint64_t looked; /* at the host's networks */
 };
 
 static struct monitor monitor; /* large, and zero: so it takes no room in the file */
@@ -349,6 +350,15 @@ static void link_look(void)
 		link_change(link.up);
 }
 
+/* Some address of the host has changed. */
+static void look_soon(void)
+{
+	uint64_t now = now_ms(), at = monitor.looked + LOOK_MS;
+
+	if (monitor.look_at == NEVER)
+		monitor.look_at = at > now ? at : now;
+}
+
 static void link_event(enum net_event event, void *data)
 {
 	(void)data;
@@ -359,11 +369,12 @@ static void link_event(enum net_event event, void *data)
 	case NET_LINK_UP:
 	case NET_LINK_DOWN:
 	case NET_LOST:
-		monitor.changed |= event == NET_LOST;
+		if (event == NET_LOST)
+			look_soon();
 		link_look(); /* orders go by name, which may be another now */
 		break;
 	case NET_ADDRESSES:
-		monitor.changed = true;
+		look_soon();
 		break;
 	}
 }
@@ -404,11 +415,12 @@ static void ready(void)
 }
 
 /* A network that this host has come to be connected to forbids routes into it. */
-static void look_again(void)
+static void look_again(uint64_t now)
 {
-	if (!monitor.changed)
+	if (monitor.look_at > now)
 		return;
-	monitor.changed = false;
+	monitor.look_at = NEVER;
+	monitor.looked = now;
 	if (!monitor.up)
 		return;
 	network_again(&monitor.network);
@@ -429,7 +441,7 @@ static uint64_t turn(void *data)
 
 	(void)data;
 	expire(now);
-	look_again();
+	look_again(now);
 	at = sooner(runner_turn(&monitor.runner, now), supervisor_turn(&monitor.supervisor, now));
 	if (is_ready(now)) {
 		if (monitor.waiting)
@@ -440,7 +452,8 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 	if (monitor.supervisor.lost)
 		monitor.loop.stop = true;
-	return sooner(sooner(at, expiry()), sooner(monitor.stop_at, monitor.wait_until));
+	at = sooner(sooner(at, expiry()), monitor.look_at);
+	return sooner(at, sooner(monitor.stop_at, monitor.wait_until));
 }
 
 /* Default routes have come, and with them the set of addresses that the firewall guards. */
@@ -557,7 +570,7 @@ static void end(void)
 
 static int run(void)
 {
-	monitor.stop_at = NEVER;
+	monitor.stop_at = monitor.look_at = NEVER;
 	if (!client_check(&monitor.setup) || !events_start() || !privileged_start())
 		return 1;
 	interface_start();

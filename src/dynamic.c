@@ -17,7 +17,7 @@ static const struct {
 } subcommands[] = {
 	{ "client", dynamic_client,
 	  "<interface> [foreground] [wait <seconds>] [accept <word>[,<word>]...] "
-	  "[table <number> | off]",
+	  "[table <number> | off] [dns <value>[,<value>]...] [hook <program>]",
 	  "Lease addresses for an interface, and keep them leased" },
 	{ "server", dynamic_server,
 	  "<interface> [foreground] [config <file> [check]] [pool <cidr>,...] "

@@ -113,13 +113,14 @@ offers() {
 	local command
 	for command in wg-dynamic "wg dynamic"; do
 		sed "s/^/$command /" <<-'EOF_' | offers
-			client wg0 |foreground wait accept table
-			client wg0 foreground |wait accept table
+			client wg0 |foreground wait accept table dns hook
+			client wg0 foreground |wait accept table dns hook
 			client wg0 wait |
-			client wg0 wait 5 |foreground accept table
-			client wg0 wait 5 foreground |accept table
+			client wg0 wait 5 |foreground accept table dns hook
+			client wg0 wait 5 foreground |accept table dns hook
 			client wg0 accept |
 			client wg0 table |
+			client wg0 dns |
 			server wg0 |foreground config pool exclude lease-time route dns search mtu link-locals
 			server wg0 pool |
 			server wg0 pool 192.0.2.0/24 |foreground config exclude lease-time route dns search mtu link-locals
@@ -145,7 +146,7 @@ offers() {
 @test "the daemons by their own names" {
 	offers <<-'EOF_'
 		wg-dynamic-client |wg0 wg1 tunnel
-		wg-dynamic-client wg0 |foreground wait accept table
+		wg-dynamic-client wg0 |foreground wait accept table dns hook
 		wg-dynamic-server wg|wg0 wg1
 		wg-dynamic-server wg0 p|pool
 		wg-dynamic-server wg0 pool 192.0.2.0/24 le|lease-time

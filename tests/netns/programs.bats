@@ -202,6 +202,49 @@ told() { # EVENT VARIABLE=VALUE...
 	[ "$(cat "$BATS_TEST_TMPDIR/said" <(logs c1) | grep -c "there is no \`resolvconf' in PATH: install openresolv, or that of systemd-resolved")" -eq 1 ]
 }
 
+openresolv() { # in c1, Debian's openresolv, which is unpacked only (install-deps.sh) or installed.
+	local root=$NETNS/../../build/openresolv
+	[[ -x $root/sbin/resolvconf ]] || root=''
+	grep -qs openresolv "$root/sbin/resolvconf" || skip "there is no openresolv"
+	# It writes /etc/resolv.conf, which must not be the machine's own.
+	[ "$(on c1 stat -c %d /etc)" != "$(stat -c %d /etc)" ] || skip "the host's /etc is the machine's"
+	sed "s,^LIBEXECDIR=.*,LIBEXECDIR=$root/lib/resolvconf," "$root/sbin/resolvconf" |
+		stub c1 resolvconf
+	on c1 rm -f /etc/resolv.conf
+	echo "nameserver 10.9.9.9" | on c1 resolvconf -a to-srv
+}
+
+resolves_by() { # LINE...: /etc/resolv.conf has these, and no others.
+	diff <(printf '%s\n' "$@" | sort) <(on c1 grep -v '^#' /etc/resolv.conf | sort)
+}
+
+@test "DNS = auto by wg-quick, with openresolv: set, changed, undone; also when the client is killed" {
+	local way
+	wgq c1 down wg0
+	wgq srv down wg0
+	openresolv
+	resolves_by "nameserver 10.9.9.9"
+	on c1 sed -i -e "s,^Address = .*,&\\, auto," \
+		-e '/^PrivateKey/i DNS = auto, 192.0.2.1, home.example' /etc/wireguard/wg0.conf
+	on srv tee /run/server.conf >/dev/null <<<$'[Server]\nDNS = 192.0.2.53\nSearch = corp.example'
+	up_server pool "$POOLS" lease-time 60 config /run/server.conf
+	for way in orderly killed; do
+		wgq c1 up wg0
+		resolves_by "nameserver 192.0.2.1" "nameserver 192.0.2.53" \
+			"search home.example corp.example"
+		on srv sed -i 's/corp/lab/' /run/server.conf
+		on srv wg dynamic reload wg0
+		wait_for 8 resolves_by "nameserver 192.0.2.1" "nameserver 192.0.2.53" \
+			"search home.example lab.example"
+		on srv sed -i 's/lab/corp/' /run/server.conf
+		on srv wg dynamic reload wg0
+		[ $way = orderly ] || kill_all c1 client
+		wgq c1 down wg0
+		resolves_by "nameserver 10.9.9.9"
+		no_state
+	done
+}
+
 # --- the hook
 
 @test "the hook learns of each event, by arguments and environment" {
@@ -428,6 +471,49 @@ order() { # LINE...: the stubs have been called so since the last time.
 	not logged c1 "wg-quick"
 	has_addr c1 wg0 192.0.2.7
 	stop
+}
+
+# By the true wg-quick, and the true server.
+@test "full tunnel: to anywhere by the server, restored after down and up, undone exactly" {
+	local before
+	wgq c1 down wg0
+	wgq srv down wg0
+	on c1 sed -i -e "s,^Address = .*,&\\, auto," -e '/^PrivateKey/i Accept = default-route' \
+		/etc/wireguard/wg0.conf
+	on srv ip address add 198.51.100.1/32 dev lo
+	on srv ip address add fd77::1/128 dev lo
+	before=$(state c1)
+	up_server pool "$POOLS" lease-time 60 route 0.0.0.0/0,::/0
+	wgq c1 up wg0
+	on c1 ping -n -c 1 -w 3 198.51.100.1
+	on c1 ping -n -c 1 -w 3 fd77::1
+	[[ $(on c1 ip route get 198.51.100.1) == *" dev wg0 "* ]]
+	[[ $(on c1 ip route get "${IP[srv]}" mark 51820) == *" dev to-srv "* ]]
+	guarded
+
+	on c1 ip link set wg0 down
+	on c1 ip link set wg0 up
+	wait_for 10 on c1 ping -n -c 1 -w 1 198.51.100.1
+	wait_for 10 on c1 ping -n -c 1 -w 1 fd77::1
+	wait_for 5 guarded
+
+	wait_for 5 bound c1
+	kill_all c1 client
+	on c1 wg dynamic client wg0 accept address,route,default-route
+	wait_for 10 on c1 ping -n -c 1 -w 1 198.51.100.1
+	guarded
+
+	on c1 wg dynamic stop wg0
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+	[ "$(allowed c1 wg0 "${PUB[srv]}")" = fe80::/128 ]
+	[ -z "$(on c1 nft list tables)" ]
+	wgq c1 down wg0
+	diff <(echo "$before") <(state c1)
+}
+
+guarded() { # the leased addresses are in the firewall's sets.
+	[[ $(on c1 nft list set ip wg-quick-wg0 leased) == *"elements = { $(v4 c1) }"* ]] &&
+		[[ $(on c1 nft list set ip6 wg-quick-wg0 leased) == *"elements = { $(v6 c1) }"* ]]
 }
 
 # --- what was killed

@@ -586,6 +586,9 @@ int dynamic_client(int argc, const char *argv[])
 	if (!client_words(&monitor.words, argc, argv))
 		return 1;
 	log_open(monitor.words.interface);
+	if (geteuid() && client_words_root(&monitor.words))
+		return log_failure("DNS and default routes are set by other programs, as root: "
+				   "run it as root");
 	if (!sandbox_allowed() || !daemon_start(monitor.words.foreground))
 		return 1;
 	monitor.setup.interface = monitor.words.interface;

@@ -145,8 +145,13 @@ bool client_words(struct client_words *words, int argc, const char *argv[])
 	return true;
 }
 
-bool client_words_programs(const struct client_words *words)
+bool client_words_root(const struct client_words *words)
 {
 	return words->accept.words & (ACCEPT_DNS | ACCEPT_DEFAULT_ROUTE) ||
-	       options_present(&words->own) || *words->hook;
+	       options_present(&words->own);
+}
+
+bool client_words_programs(const struct client_words *words)
+{
+	return client_words_root(words) || *words->hook;
 }

@@ -21,7 +21,10 @@ struct client_words {
 	char hook[PATH_MAX]; /* the program; "": none */
 };
 
-/* Whether other programs are to be run, which takes all privileges. */
+/* Whether other programs are to be run that must be root. */
+bool client_words_root(const struct client_words *words);
+
+/* Whether any are to be run, which takes all privileges. */
 bool client_words_programs(const struct client_words *words);
 
 /* Reads it, as main() gets it. False after a line that says what is wrong, and the usage. */

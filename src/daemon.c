@@ -38,6 +38,7 @@ static void notify_open(void)
 	if (connect(notify_fd, (struct sockaddr *)&address,
 		    offsetof(struct sockaddr_un, sun_path) + len) < 0)
 		log_line(LOG_WARNING, "cannot reach NOTIFY_SOCKET: %s", strerror(errno));
+	unsetenv("NOTIFY_SOCKET"); /* no program that we run is the service */
 }
 
 static void notify(const char *state)

@@ -204,7 +204,7 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	only_client c1
 	four=$(v4 c1) six=$(v6 c1)
 	[ "$(json srv 'list(d), list(d["wg0"]), list(d["wg0"]["server"])')" = \
-		'[["wg0"], ["server"], ["leaseTime", "counters", "pools", "leases"]]' ]
+		'[["wg0"], ["server"], ["leaseTime", "routes", "dns", "search", "counters", "pools", "leases"]]' ]
 	[ "$(json srv 'd["wg0"]["server"]["leaseTime"]')" = 600 ]
 	# The network's and the broadcast address are none to have, nor is the server's own.
 	[ "$(json srv 'd["wg0"]["server"]["pools"]' wg0)" = '[{"pool": "192.0.2.0/24", "leased": 1, "free": 252}, {"pool": "2001:db8::/64", "leased": 1, "free": 18446744073709551613}, {"pool": "198.51.100.0/30", "leased": 0, "free": 2}]' ]

@@ -192,6 +192,19 @@ leased() { # CMD...: whether this interface of the other side has just these add
 	systemctl start "$SERVER"
 }
 
+allowed() { # all AllowedIPs of wg0, sorted
+	wg show wg0 allowed-ips | tr -s ' \t' '\n' | sort
+}
+
+@test "a reload of wg-quick@ leaves leased AllowedIPs as they were, and the server running" {
+	local before pid
+	before=$(allowed) pid=$(main_pid "$SERVER")
+	[[ $before == *"$(lease wg-dynamic show wg0 | cut -d , -f 1)"* ]]
+	systemctl reload wg-quick@wg0
+	[ "$(allowed)" = "$before" ]
+	[ "$(main_pid "$SERVER")" = "$pid" ]
+}
+
 @test "the interface is deleted: it ends; the interface is back: it starts, with its leases" {
 	LEASE=$(lease wg-dynamic show wg0)
 	ip link delete wg0
@@ -221,7 +234,7 @@ leased() { # CMD...: whether this interface of the other side has just these add
 		>"/etc/systemd/system/$SERVER.service.d/options.conf"
 	systemctl daemon-reload
 	systemctl restart "$SERVER"
-	[[ $(wg-dynamic show wg0 dump) == $'wg0\tserver\t60\n'*$'\nwg0\tpool\t192.0.2.0/25\t'* ]]
+	[[ $(wg-dynamic show wg0 dump) == $'wg0\tserver\t60\t'*$'\nwg0\tpool\t192.0.2.0/25\t'* ]]
 	sed -i s/lease-time/lease/ "/etc/systemd/system/$SERVER.service.d/options.conf"
 	systemctl daemon-reload
 	run systemctl restart "$SERVER"

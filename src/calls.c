@@ -111,6 +111,14 @@ static void calls_begin(struct server *server, uint64_t now)
 	calls->spread = calls->count / PER_MS < SPREAD_MS ? calls->count / PER_MS : SPREAD_MS;
 }
 
+void calls_released(struct server *server, uint32_t lease)
+{
+	if (!(server->leases.list[lease].want & WANT_CALL))
+		return;
+	server->leases.list[lease].flags |= LEASE_CALL;
+	calls_begin(server, now_ms());
+}
+
 /* False when the socket takes no more now. */
 static bool call(struct server *server, const struct cidr *ip)
 {
@@ -138,7 +146,7 @@ static bool call_lease(struct server *server, uint32_t index, uint64_t now)
 	const struct device_peer *peer;
 	bool sent = true;
 
-	if (!(lease->flags & LEASE_CALL) || !lease_holds(lease, FAMILIES) || at == DEVICE_NOBODY)
+	if (!(lease->flags & LEASE_CALL) || at == DEVICE_NOBODY)
 		return true;
 	peer = &reading->peers[at];
 	if (peer->handshake + (now - server->reading_began) / 1000 >= SLEEPS_S)

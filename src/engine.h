@@ -252,6 +252,9 @@ void calls_came(struct session *session, uint32_t lease);
 /* Ends a reload when all is put back; calls whom it is time to call. Returns when to go on. */
 uint64_t calls_turn(struct server *server, uint64_t now);
 
+/* The administrator has ended a lease: its peer is called, if it asked for that. */
+void calls_released(struct server *server, uint32_t lease);
+
 /* --- reconcile.c --- */
 
 /* A reading has come. */

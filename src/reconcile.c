@@ -170,6 +170,8 @@ static void ended(struct server *server, uint32_t index, int v, enum server_reas
 	if (!lease_holds(lease, FAMILIES)) {
 		lease->expires = now_ms();
 		++server->counters.reasons[reason];
+		if (reason == REASON_ADMIN)
+			calls_released(server, index);
 	}
 	store_lease(server, index);
 }

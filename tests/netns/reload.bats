@@ -225,3 +225,16 @@ calls() { # CLIENT: how many have come.
 	[ "$(calls c1)" = 4 ]
 	[ "$(calls c2)" = 0 ]
 }
+
+@test "a lease that the administrator releases: its client is called, and asks again" {
+	local held
+	star "fe80::/128" c1
+	up_server
+	only_client c1
+	held=$(lease_of c1)
+	on srv wg dynamic release wg0 peer "${PUB[c1]}"
+	wait_for 3 is 2 counter grants
+	[ "$(counter ends_admin)" -eq 1 ]
+	[ "$(lease_of c1)" = "$held" ]
+	[ "$(addrs c1 wg0)" = "$held" ]
+}

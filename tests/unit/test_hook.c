@@ -192,6 +192,62 @@ static void events_of_a_slow_hook_are_skipped(void **state)
 	assert_non_null(strstr(content("log"), "/hook' is too slow: 8 events are skipped\n"));
 }
 
+/* The first lines of what the hook has written since the last time: its arguments, and so on. */
+static void tells(const char *event, const char *now, const char *before)
+{
+	char line[64];
+
+	runner_drain(&runner);
+	if (!event) {
+		assert_string_equal(content("out"), "");
+		return;
+	}
+	snprintf(line, sizeof(line), "2 wg7 %s\n", event);
+	assert_int_equal(strncmp(content("out"), line, strlen(line)), 0);
+	assert_null(strstr(content("out") + 1, "2 wg7 ")); /* once */
+	snprintf(line, sizeof(line), "WG_DYNAMIC_IP4=%s", now);
+	has(line);
+	snprintf(line, sizeof(line), "WG_DYNAMIC_OLD_IP4=%s", before);
+	has(line);
+	unlink("out");
+}
+
+static void news(void **state)
+{
+	struct hook h = { .runner = &runner, .program = hook, .interface = "wg7", .server = key };
+	struct lifecycle_lease one = { 0 }, two = { 0 };
+
+	(void)state;
+	ip(&one.ip[V4], "192.0.2.1");
+	ip(&two.ip[V4], "192.0.2.2");
+	hook_options(&h, &options);
+	hook_end(&h, HOOK_EXPIRED);
+	tells(NULL, NULL, NULL); /* nothing has begun */
+	hook_lease(&h, &one, 60, &options);
+	tells("bound", "192.0.2.1", "");
+	hook_lease(&h, &one, 60, &options);
+	tells("renewed", "192.0.2.1", "192.0.2.1");
+	hook_options(&h, &options);
+	tells(NULL, NULL, NULL);
+	options_add(&options, "route", "10.0.0.0/8");
+	hook_options(&h, &options);
+	tells("changed", "192.0.2.1", "192.0.2.1");
+	hook_lease(&h, &two, 60, &options);
+	tells("changed", "192.0.2.2", "192.0.2.1");
+	options_clear(&options, WANT_ROUTE);
+	hook_lease(&h, &two, 60, &options);
+	tells("changed", "192.0.2.2", "192.0.2.2");
+	hook_end(&h, HOOK_EXPIRED);
+	tells("expired", "", "192.0.2.2");
+	hook_end(&h, HOOK_RELEASED);
+	tells(NULL, NULL, NULL);
+	hook_lease(&h, &one, 60, &options);
+	tells("bound", "192.0.2.1", "");
+	h.program = ""; /* there need not be one */
+	hook_lease(&h, &two, 60, &options);
+	tells(NULL, NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +255,7 @@ int main(void)
 		cmocka_unit_test_setup(nothing, begin),
 		cmocka_unit_test_setup(there_is_room, begin),
 		cmocka_unit_test_setup(too_long_a_path, begin),
+		cmocka_unit_test_setup(news, begin),
 		cmocka_unit_test_setup(events_of_a_slow_hook_are_skipped, begin),
 	};
 

@@ -366,8 +366,11 @@ static void link_event(enum net_event event, void *data)
 	case NET_LINK_GONE:
 		link_gone();
 		break;
-	case NET_LINK_UP:
 	case NET_LINK_DOWN:
+		link_change(false); /* though it be up again: what it had is gone */
+		link_look();
+		break;
+	case NET_LINK_UP:
 	case NET_LOST:
 		if (event == NET_LOST)
 			look_soon();

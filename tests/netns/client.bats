@@ -144,6 +144,22 @@ up_and_down() { # ALLOWEDIPS
 	done
 }
 
+@test "link down and up before the client has looked: what was lost is back all the same" {
+	local monitor
+	two_hosts "fe80::/128"
+	up_server pool "$POOLS" lease-time 60
+	wgq c1 up wg0
+	monitor=$(pids c1 client monitor)
+	on c1 kill -STOP "$monitor"
+	on c1 ip link set wg0 down
+	on c1 ip link set wg0 up
+	not has_addr c1 wg0 "${LL[c1]}"
+	on c1 kill -CONT "$monitor"
+	wait_for 3 has_addr c1 wg0 "${LL[c1]}/128"
+	wait_for 3 has_addr c1 wg0 "$(lease_of c1 | grep :)"
+	[[ $(on c1 ip -6 route get fe80:: oif wg0) == *" dev wg0 "* ]]
+}
+
 # bats test_tags=vm
 @test "client killed: the kernel ends the addresses, the server the lease; a new one gets the same" {
 	local four six

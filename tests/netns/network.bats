@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What lies behind the server, from its file to its clients' traffic: our server and clients, each
+# by wg-quick, as people set them up.
+
+bats_require_minimum_version 1.5.0
+
+# Two networks behind the server: an address of each on its loopback.
+setup() {
+	load leases
+	star "fe80::/128" c1 c2
+	settings
+	on srv sed -i 's,^Address = fe80::/64$,&\, 192.0.2.1/24\, 2001:db8::1/64\
+PostUp = wg dynamic server %i config /etc/wireguard/wg0.settings\
+PreDown = wg dynamic stop %i,' /etc/wireguard/wg0.conf
+	on srv ip address add 10.77.1.1/24 dev lo
+	on srv ip address add 10.77.2.1/24 dev lo
+}
+
+teardown() {
+	hosts_del
+}
+
+# The route for all but c2, and for c2; and more lines at the end.
+settings() { # [ROUTE [ROUTE [LINE...]]]
+	printf '%s\n' '[Server]' 'Pool = 192.0.2.0/24, 2001:db8::/64' "Route = ${1-10.77.1.0/24}" \
+		'[Peer]' "PublicKey = ${PUB[c2]}" "Route = ${2-10.77.2.0/24}" "${@:3}" |
+		on srv tee /etc/wireguard/wg0.settings >/dev/null
+}
+
+pinged() { # HOST ADDRESS
+	on "$1" ping -n -q -c 1 -W 1 "$2"
+}
+
+route_gone() { # HOST CIDR: from routing table and AllowedIPs.
+	[[ -z $(on "$1" ip route show "$2") ]] && not has_allowed "$1" wg0 "${PUB[srv]}" "$2"
+}
+
+# bats test_tags=vm
+@test "traffic flows by a pushed route, and stops within 5 s of a reload without it" {
+	wgq srv up wg0
+	wgq c1 up wg0
+	[ "$(allowed c1 wg0 "${PUB[srv]}" | sort)" = "$(printf '%s\n' 10.77.1.0/24 fe80::/128 | sort)" ]
+	pinged c1 10.77.1.1
+	not pinged c1 10.77.2.1
+	settings "10.77.2.0/24"
+	on srv wg dynamic reload wg0
+	wait_for 5 route_gone c1 10.77.1.0/24
+	not pinged c1 10.77.1.1
+	wait_for 5 pinged c1 10.77.2.1
+	wgq c1 down wg0
+	wgq srv down wg0
+}
+
+@test "two clients with values of their own; a reload with an error changes nothing for either" {
+	wgq srv up wg0
+	wgq c1 up wg0
+	wgq c2 up wg0
+	pinged c1 10.77.1.1 && route_gone c1 10.77.2.0/24
+	pinged c2 10.77.2.1 && route_gone c2 10.77.1.0/24
+
+	settings 10.77.2.0/24 10.77.1.0/24 'Route = 10.77.0.0/33'
+	run -1 on srv wg dynamic reload wg0
+	[ "${#lines[@]}" -eq 1 ]
+	[[ $output == *"wg0.settings, line 7: Route \`10.77.0.0/33'"* ]]
+	# One that the command has not seen first.
+	on srv kill -HUP "$(pids srv server monitor)"
+	wait_for 3 logged srv "not reloaded, the settings of before stay in force"
+	sleep 1
+	pinged c1 10.77.1.1 && route_gone c1 10.77.2.0/24
+	pinged c2 10.77.2.1 && route_gone c2 10.77.1.0/24
+
+	settings 10.77.2.0/24 10.77.1.0/24
+	on srv wg dynamic reload wg0
+	wait_for 5 pinged c1 10.77.2.1
+	wait_for 5 pinged c2 10.77.1.1
+	wait_for 5 route_gone c1 10.77.1.0/24
+	wait_for 5 route_gone c2 10.77.2.0/24
+}
+
+@test "a server that is stopped: routes stay for as long as the lease, and go with it" {
+	on srv sed -i '/^Pool/a LeaseTime = 6' /etc/wireguard/wg0.settings
+	wgq srv up wg0
+	wgq c1 up wg0
+	pinged c1 10.77.1.1
+	on srv wg dynamic stop wg0
+	sleep 2
+	pinged c1 10.77.1.1
+	wait_for 8 route_gone c1 10.77.1.0/24
+	addrs c1 wg0 | not grep .
+}

@@ -8,8 +8,8 @@ there can be tunnels.
                            all of which have just shaken hands
   many.py clients NUMBER   leases for all of them, from [fe80::1:N%wg0]:970, wants routes and calls,
                            and asks again when called; prints `leased' once all have a lease, then
-                           `SECONDS ROUTES' for each set of routes, when the last has it: from the
-                           first call on; until SIGTERM
+                           `TIME ROUTES' for each set of routes, when the last has it, in seconds
+                           since 1970; until SIGTERM
 
 Peer N, from 1 on, has the key of 28 zeros and N, and the link-local fe80::1:N (hexadecimal). On both
 hosts wg0 is one end of a veth pair that needs no neighbour discovery; lib.bash's many_hosts makes it.
@@ -95,7 +95,7 @@ class Clients:
         self.selector = selectors.DefaultSelector()
         self.answers = {}  # of those connections that are open
         self.routes = {}  # by client
-        self.first_call, self.told = None, None
+        self.told = None
         self.count = count
         for number in range(1, count + 1):
             called = self.socket(socket.SOCK_DGRAM, number)
@@ -121,8 +121,6 @@ class Clients:
 
     def call(self, sock, number):
         if sock.recv(64) == b"call=1\n\n":
-            if self.first_call is None:
-                self.first_call = time.monotonic()
             self.ask(number)
 
     def answer(self, sock, number):
@@ -146,8 +144,8 @@ class Clients:
         if self.told is None:
             print("leased", flush=True)
         else:
-            print("%.2f %s" % (time.monotonic() - self.first_call, *sets), flush=True)
-        self.told, self.first_call = sets.pop(), None
+            print("%.6f %s" % (time.time(), *sets), flush=True)
+        self.told = sets.pop()
 
     def run(self):
         waiting = list(range(self.count, 0, -1))

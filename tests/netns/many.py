@@ -94,6 +94,7 @@ class Clients:
         self.scope = socket.if_nametoindex("wg0")
         self.selector = selectors.DefaultSelector()
         self.answers = {}  # of those connections that are open
+        self.again = {}  # of the clients that are asking: whether to ask once more
         self.routes = {}  # by client
         self.told = None
         self.count = count
@@ -110,6 +111,7 @@ class Clients:
         return sock
 
     def ask(self, number):
+        self.again[number] = False
         sock = self.socket(socket.SOCK_STREAM, number)
         sock.connect_ex((SERVER, PORT, 0, self.scope))
         self.answers[sock] = b""
@@ -120,7 +122,11 @@ class Clients:
         self.selector.modify(sock, selectors.EVENT_READ, (self.answer, number))
 
     def call(self, sock, number):
-        if sock.recv(64) == b"call=1\n\n":
+        if sock.recv(64) != b"call=1\n\n":
+            return
+        if number in self.again:
+            self.again[number] = True
+        else:
             self.ask(number)
 
     def answer(self, sock, number):
@@ -136,6 +142,8 @@ class Clients:
         else:
             sys.exit("client %d: %s" % (number, " ".join(lines)))
         self.tell()
+        if self.again.pop(number):
+            self.ask(number)
 
     def tell(self):
         sets = set(self.routes.values())

@@ -94,6 +94,7 @@ class Clients:
         self.scope = socket.if_nametoindex("wg0")
         self.selector = selectors.DefaultSelector()
         self.answers = {}  # of those connections that are open
+        self.later = []  # when to ask again, and who
         self.again = {}  # of the clients that are asking: whether to ask once more
         self.routes = {}  # by client
         self.told = None
@@ -130,7 +131,10 @@ class Clients:
             self.ask(number)
 
     def answer(self, sock, number):
-        data = sock.recv(65536)
+        try:
+            data = sock.recv(65536)
+        except ConnectionResetError:
+            data = b""
         self.answers[sock] += data
         if data:
             return
@@ -139,11 +143,13 @@ class Clients:
         lines = self.answers.pop(sock).decode().split("\n")
         if "errno=0" in lines:
             self.routes[number] = " ".join(sorted(l[6:] for l in lines if l[:6] == "route="))
-        else:
+        elif lines != [""]:
             sys.exit("client %d: %s" % (number, " ".join(lines)))
         self.tell()
         if self.again.pop(number):
             self.ask(number)
+        elif lines == [""]:  # the server has too many at once
+            self.later.append((time.monotonic() + 1, number))
 
     def tell(self):
         sets = set(self.routes.values())
@@ -160,8 +166,12 @@ class Clients:
         while True:
             while waiting and len(self.answers) < 200:
                 self.ask(waiting.pop())
-            for event, _ in self.selector.select():
+            for event, _ in self.selector.select(0.1 if self.later else None):
                 event.data[0](event.fileobj, event.data[1])
+            while self.later and self.later[0][0] < time.monotonic():
+                _, number = self.later.pop(0)
+                if number not in self.again:
+                    self.ask(number)
 
 
 if __name__ == "__main__":

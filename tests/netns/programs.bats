@@ -61,9 +61,19 @@ calls() { # FILE: what a stub has noted since the last time.
 	on c1 rm -f "/run/$1"
 }
 
-records() { # TEXT: the resolvconf stub has been called with just this since the last time.
-	wait_for 5 on c1 test -e /run/resolvconf
-	diff <(printf '%s\n' "$@") <(sleep 0.2 && calls resolvconf)
+noted() { # FILE LINE...: a stub has noted these, and nothing else, since the last time.
+	wait_for 10 noted_now "$@"
+	sleep 0.2
+	noted_now "$@"
+	on c1 rm "/run/$1"
+}
+
+noted_now() { # FILE LINE...
+	diff <(printf '%s\n' "${@:2}") <(on c1 cat "/run/$1" 2>&1)
+}
+
+records() { # LINE...: what resolvconf has been called with.
+	noted resolvconf "$@"
 }
 
 untouched() {
@@ -86,7 +96,8 @@ hook() { # <<script: a hook of that text; prints its path.
 recording_hook() { # notes its arguments in /run/hooks, and its environment in /run/EVENT.
 	hook <<-'EOF_'
 		#!/bin/bash
-		env | sort >"/run/$2"
+		env | sort >/run/new
+		mv /run/new "/run/$2"
 		echo "$#: $*" >>/run/hooks
 		echo "hook $2" >>/run/order
 	EOF_
@@ -271,17 +282,17 @@ resolves_by() { # LINE...: /etc/resolv.conf has these, and no others.
 	on c1 rm /run/hooks
 	pushes
 	client hook /run/hook
-	wait_for 5 on c1 grep -q renewed /run/hooks
+	wait_for 10 on c1 grep -q renewed /run/hooks
 	told renewed IP4=192.0.2.7 OLD_IP4=192.0.2.7 ROUTES=
 	pushes route=10.77.0.0/16
-	wait_for 5 on c1 grep -q changed /run/hooks
+	wait_for 10 on c1 grep -q changed /run/hooks
 	told changed IP4=192.0.2.7 OLD_IP4=192.0.2.7 ROUTES=10.77.0.0/16
 	on c1 rm /run/changed
 	IP4=192.0.2.8 pushes route=10.77.0.0/16
-	wait_for 5 on c1 test -s /run/changed
+	wait_for 10 on c1 test -s /run/changed
 	told changed IP4=192.0.2.8 OLD_IP4=192.0.2.7
 	LEASE=3 pushes
-	wait_for 5 on c1 grep -qx WG_DYNAMIC_LEASE_TIME=3 /run/changed
+	wait_for 10 on c1 grep -qx WG_DYNAMIC_LEASE_TIME=3 /run/changed
 	no_server
 	wait_for 8 on c1 grep -q expired /run/hooks
 	told expired IP4= OLD_IP4=192.0.2.7 OLD_IP6=2001:db8::7 LEASE_TIME=
@@ -295,11 +306,11 @@ resolves_by() { # LINE...: /etc/resolv.conf has these, and no others.
 	run -0 client hook /run/hook
 	[[ $output == *"\`/run/hook' ended with status 3"* ]]
 	hook <<<$'#!/bin/sh\nkill -ABRT $$'
-	wait_for 5 logged c1 "\`/run/hook' was killed by signal 6 (Aborted)"
+	wait_for 10 logged c1 "\`/run/hook' was killed by signal 6 (Aborted)"
 	hook <<<"not a program"
-	wait_for 5 logged c1 "cannot run \`/run/hook': Exec format error"
+	wait_for 10 logged c1 "cannot run \`/run/hook': Exec format error"
 	on c1 rm /run/hook
-	wait_for 5 logged c1 "cannot run \`/run/hook': No such file or directory"
+	wait_for 10 logged c1 "cannot run \`/run/hook': No such file or directory"
 	has_addr c1 wg0 192.0.2.7
 	stop
 }
@@ -410,9 +421,8 @@ quick_stub() { # wg-quick that records.
 	EOF_
 }
 
-order() { # LINE...: the stubs have been called so since the last time.
-	wait_for 5 on c1 test -e /run/order
-	diff <(printf '%s\n' "$@") <(sleep 0.3 && calls order)
+order() { # LINE...: the stubs have been called so.
+	noted order "$@"
 }
 
 @test "default routes are asked of wg-quick, and undone in order" {
@@ -431,14 +441,14 @@ order() { # LINE...: the stubs have been called so since the last time.
 	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ]
 
 	pushes route=::/0 dns=192.0.2.53
-	wait_for 5 on c1 grep -q del-default /run/order
+	wait_for 10 on c1 grep -q del-default /run/order
 	calls order | grep wg-quick | diff - <(echo "wg-quick del-default wg0 0.0.0.0/0")
 	not has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
 	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ]
 
 	on c1 ip link set wg0 down
 	on c1 ip link set wg0 up
-	wait_for 5 on c1 grep -q add-default /run/order
+	wait_for 10 on c1 grep -q add-default /run/order
 	calls order | grep wg-quick | diff - <(printf '%s\n' "wg-quick del-default wg0 ::/0" \
 		"wg-quick add-default wg0 ::/0")
 
@@ -509,7 +519,7 @@ order() { # LINE...: the stubs have been called so since the last time.
 	on c1 ip link set wg0 up
 	wait_for 10 on c1 ping -n -c 1 -w 1 198.51.100.1
 	wait_for 10 on c1 ping -n -c 1 -w 1 fd77::1
-	wait_for 5 guarded
+	wait_for 10 guarded
 
 	wait_for 5 bound c1
 	kill_all c1 client

@@ -146,7 +146,9 @@ static bool call_lease(struct server *server, uint32_t index, uint64_t now)
 	const struct device_peer *peer;
 	bool sent = true;
 
-	if (!(lease->flags & LEASE_CALL) || at == DEVICE_NOBODY)
+	/* Also one whose lease has ended, but not an index that is unused by now. */
+	if (!(lease->flags & LEASE_CALL) || (!lease->holding[V4] && !lease->holding[V6]) ||
+	    at == DEVICE_NOBODY)
 		return true;
 	peer = &reading->peers[at];
 	if (peer->handshake + (now - server->reading_began) / 1000 >= SLEEPS_S)

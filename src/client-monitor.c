@@ -396,7 +396,10 @@ static void signals_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD)
+		/* `wg syncconf' takes away what it does not know. */
+		if (info.ssi_signo == SIGHUP)
+			network_again(&monitor.network);
+		else if (info.ssi_signo != SIGCHLD)
 			stop();
 	}
 	runner_child(&monitor.runner);

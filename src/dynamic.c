@@ -27,7 +27,7 @@ static const struct {
 	{ "show", dynamic_show, "[<interface> | all] [allowed-ips | dump | json]",
 	  "Show what is leased, and to whom" },
 	{ "reload", dynamic_reload, "<interface>",
-	  "Let a server read its settings and the interface again" },
+	  "Read settings and interface again, and put back what is gone" },
 	{ "release", dynamic_release, "<interface> peer <key>", "End the lease of a peer" },
 	{ "stop", dynamic_stop, "<interface>", "End the client and the server of an interface" },
 	{ "address", dynamic_address, "<key>",

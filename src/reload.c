@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* `reload': has the server of an interface read its file and the device again, and waits for it. */
+/*
+ * `reload': has the server of an interface read its file and the device again, and waits for it;
+ * and its client put back what is gone.
+ */
 
 #include <errno.h>
 #include <signal.h>
@@ -77,28 +80,47 @@ static int wait_done(const char *interface, const struct answer *before)
 			   PATIENCE_MS / 1000);
 }
 
-int dynamic_reload(int argc, const char *argv[])
+static int reload_server(const char *interface, int fd)
 {
 	struct answer before;
-	int fd, ret;
+
+	if (fd < 0 || !ask(interface, &before))
+		return log_failure("cannot ask the server: %s", strerror(fd < 0 ? -fd : errno));
+	if (!before.known) /* a signal would end it */
+		return log_failure("the server is of a version that cannot reload: start it anew");
+	if (*before.config && check_file(before.config))
+		return 1;
+	if (syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0) < 0)
+		return log_failure("cannot reach the server: %s", strerror(errno));
+	return wait_done(interface, &before);
+}
+
+static int reload_client(int fd)
+{
+	if (fd >= 0 && !syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0))
+		return 0;
+	return log_failure("cannot reach the client: %s", strerror(fd < 0 ? -fd : errno));
+}
+
+int dynamic_reload(int argc, const char *argv[])
+{
+	int fd, status = 0;
+	bool found = false;
 
 	if (argc != 2)
 		return dynamic_usage(argv[0], "exactly one interface is needed");
 	log_open(argv[1]);
 	if (geteuid())
 		return log_failure("must be run as root");
-	fd = control_process(argv[1], "server");
-	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		return log_failure("no server runs: `wg dynamic server %s' starts it", argv[1]);
-	if (fd < 0 || !ask(argv[1], &before))
-		return log_failure("cannot ask the server: %s", strerror(fd < 0 ? -fd : errno));
-	if (!before.known) /* a signal would end it */
-		return log_failure("the server is of a version that cannot reload: start it anew");
-	if (*before.config && check_file(before.config))
-		return 1;
-	ret = syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0);
-	close(fd);
-	if (ret < 0)
-		return log_failure("cannot reach the server: %s", strerror(errno));
-	return wait_done(argv[1], &before);
+	for (int i = 0; i < CONTROL_ROLES; ++i) {
+		fd = control_process(argv[1], control_roles[i]);
+		if (fd == -ENOENT || fd == -ECONNREFUSED)
+			continue;
+		found = true;
+		status |= strcmp(control_roles[i], "server") ? reload_client(fd) :
+							       reload_server(argv[1], fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	return found ? status : log_failure("neither client nor server runs");
 }

@@ -52,6 +52,18 @@ route_gone() { # HOST CIDR: from routing table and AllowedIPs.
 	wgq srv down wg0
 }
 
+@test "what wg-quick@'s reload takes from a client is back after wg dynamic reload" {
+	wgq srv up wg0
+	wgq c1 up wg0
+	pinged c1 10.77.1.1
+	on c1 bash -c 'wg syncconf wg0 <(exec wg-quick strip wg0)'
+	not has_allowed c1 wg0 "${PUB[srv]}" 10.77.1.0/24
+	on c1 wg dynamic reload wg0
+	wait_for 2 has_allowed c1 wg0 "${PUB[srv]}" 10.77.1.0/24
+	pinged c1 10.77.1.1
+	pids c1 client
+}
+
 @test "two clients with values of their own; a reload with an error changes nothing for either" {
 	wgq srv up wg0
 	wgq c1 up wg0

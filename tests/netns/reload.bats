@@ -178,7 +178,7 @@ calls() { # CLIENT: how many have come.
 @test "reload: nothing runs; more than an interface; not root" {
 	two_hosts
 	[ "$(on srv wg dynamic reload wg0 2>&1)" = \
-		"wg-dynamic: wg0: no server runs: \`wg dynamic server wg0' starts it" ]
+		"wg-dynamic: wg0: neither client nor server runs" ]
 	not on srv wg dynamic reload
 	not on srv wg dynamic reload wg0 wg1
 	[ "$(setpriv --reuid=65534 --clear-groups "$BUILD/wg-dynamic" reload wg0 2>&1)" = \

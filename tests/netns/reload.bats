@@ -181,7 +181,7 @@ calls() { # CLIENT: how many have come.
 		"wg-dynamic: wg0: neither client nor server runs" ]
 	not on srv wg dynamic reload
 	not on srv wg dynamic reload wg0 wg1
-	[ "$(setpriv --reuid=65534 --clear-groups "$BUILD/wg-dynamic" reload wg0 2>&1)" = \
+	[ "$(on srv setpriv --reuid=65534 --clear-groups wg-dynamic reload wg0 2>&1)" = \
 		"wg-dynamic: wg0: must be run as root" ]
 }
 

@@ -5,6 +5,8 @@
 
 setup() {
 	load leases
+	PROGRAM=$BUILD/wg-dynamic
+	[[ ${WG_DYNAMIC_INSTALLED-} != 1 ]] || PROGRAM=$(type -P wg-dynamic)
 }
 
 teardown() {
@@ -104,7 +106,7 @@ four() { # HOST: the IPv4 address that it is granted.
 refused() {
 	local status=0 said
 	cat >"$BATS_TEST_TMPDIR/file"
-	said=$(setpriv --reuid=65534 --clear-groups "$BUILD/wg-dynamic" server wg0 config \
+	said=$(setpriv --reuid=65534 --clear-groups "$PROGRAM" server wg0 config \
 		"$BATS_TEST_TMPDIR/file" check 2>&1) || status=$?
 	[[ $status == 1 && $said == "wg-dynamic: wg0: $BATS_TEST_TMPDIR/file, line $1: "*"$2"* &&
 		$said != *$'\n'* ]] || fail_with "$status $said"
@@ -130,8 +132,8 @@ refused() {
 	printf '[Server]\nDNS = 192.0.2.1\n[Peer]\nPublicKey = %s\nDNS =\n' "$key" \
 		>"$BATS_TEST_TMPDIR/good"
 	[ -z "$(cd "$BATS_TEST_TMPDIR" && setpriv --reuid=65534 --clear-groups \
-		"$BUILD/wg-dynamic" server nosuch0 config good check 2>&1)" ]
-	[ "$("$BUILD/wg-dynamic" server wg0 config /nonexistent check 2>&1)" = \
+		"$PROGRAM" server nosuch0 config good check 2>&1)" ]
+	[ "$("$PROGRAM" server wg0 config /nonexistent check 2>&1)" = \
 		"wg-dynamic: wg0: cannot read /nonexistent: No such file or directory" ]
 }
 

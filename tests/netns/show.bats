@@ -47,6 +47,7 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	only_tunnel c1 c2 c3
 	[ "$(on srv wg dynamic show wg0 allowed-ips)" = "" ]
 	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128,192.0.2.9/32"
+	on srv wg dynamic reload wg0 # knows of it
 	raw c1 client 'request_ip=1\nip=192.0.2.10\nip=2001:db8::a\n\n' >/dev/null
 	raw c2 client 'request_ip=1\nip=192.0.2.9\nip=2001:db8::9\n\n' >/dev/null
 	raw c3 client 'request_ip=1\nip=192.0.2.11\n\n' >/dev/null
@@ -63,7 +64,7 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	wait_for 3 not has_allowed srv wg0 "${PUB[c2]}" 2001:db8::9/128
 	has_allowed srv wg0 "${PUB[c2]}" 192.0.2.9/32
 	[ "$(on srv wg dynamic show all allowed-ips)" = "${PUB[c3]}"$'\t'"192.0.2.11/32" ]
-	counted srv connections_accepted=3 grants=3 ends_admin=2
+	counted srv connections_accepted=3 grants=3 ends_admin=2 reloads=1
 }
 
 # ---- counters

@@ -40,7 +40,17 @@ static bool is_permitted(const struct guard *guard, const struct device_change *
 	return is_granted(guard, change) || is_retired(guard, change);
 }
 
-/* --- leases that could not be granted now --- */
+/* --- what was given, and would not be now --- */
+
+/* Whether it is the link-local that is derived from the key, and may be anybody's. */
+static bool is_derived(const struct device_change *change)
+{
+	static const uint8_t zero[8];
+	struct cidr derived;
+
+	cidr_derived(&derived, change->key);
+	return !cidr_compare(&derived, &change->ip) && memcmp(change->key, zero, sizeof(zero));
+}
 
 struct scan {
 	struct guard *guard;
@@ -55,38 +65,58 @@ static void scan_header(void *data, const char *interface, const uint8_t *secret
 	(void)secret;
 }
 
+static void retire(struct scan *scan, const struct device_change *change)
+{
+	struct guard *guard = scan->guard;
+	struct device_change *list = reallocarray(guard->retired, guard->retired_count + 1,
+						  sizeof(*list));
+
+	if (!list) {
+		scan->no_memory = true;
+		return;
+	}
+	guard->retired = list;
+	list[guard->retired_count++] = *change;
+}
+
+/* On another device every link-local is the administrator's. */
 static void scan_start(void *data, const struct journal_start *start)
 {
-	(void)data;
+	struct guard *guard = ((struct scan *)data)->guard;
+	size_t kept = 0;
+
 	(void)start;
+	for (size_t i = 0; i < guard->retired_count; ++i) {
+		if (!is_derived(&guard->retired[i]))
+			guard->retired[kept++] = guard->retired[i];
+	}
+	guard->retired_count = kept;
 }
 
 static void scan_link_local(void *data, const uint8_t *key, bool given)
 {
-	(void)data;
-	(void)key;
-	(void)given;
+	struct scan *scan = data;
+	struct device_change change;
+
+	memcpy(change.key, key, KEY_LEN);
+	cidr_derived(&change.ip, key);
+	if (given && !scan->guard->link_locals &&
+	    (!scan->before || scan->before->link_locals || is_retired(scan->before, &change)))
+		retire(scan, &change);
 }
 
 static void scan_lease(void *data, const struct journal_lease *lease)
 {
 	struct scan *scan = data;
-	struct guard *guard = scan->guard;
-	struct device_change *list, change;
+	struct device_change change;
 
 	memcpy(change.key, lease->key, KEY_LEN);
 	for (int v = V4; v < FAMILIES; ++v) {
 		change.ip = lease->ip[v];
-		if (lease->holding[v] < HOLDING_LEASED || is_granted(guard, &change) ||
-		    (scan->before && !is_permitted(scan->before, &change)))
-			continue;
-		list = reallocarray(guard->retired, guard->retired_count + 1, sizeof(*list));
-		if (!list) {
-			scan->no_memory = true;
-			return;
-		}
-		guard->retired = list;
-		list[guard->retired_count++] = change;
+		if (lease->holding[v] >= HOLDING_LEASED && !is_granted(scan->guard, &change) &&
+		    !is_derived(&change) &&
+		    (!scan->before || is_permitted(scan->before, &change)))
+			retire(scan, &change);
 	}
 }
 
@@ -110,13 +140,14 @@ int guard_retired(struct guard *guard, int journal_fd)
 }
 
 int guard_reload(struct guard *guard, const struct pools *pools, const struct policy *policy,
-		 int journal_fd)
+		 bool link_locals, int journal_fd)
 {
 	const struct guard before = *guard;
 	int ret;
 
 	guard->pools = *pools;
 	guard->policy = policy;
+	guard->link_locals = link_locals;
 	guard->retired = NULL;
 	guard->retired_count = 0;
 	ret = scan_journal(guard, &before, journal_fd);
@@ -220,16 +251,6 @@ static bool is_ours(const struct guard_change *done, const struct device_change 
 	return !done->taken && !memcmp(done->key, change->key, sizeof(done->key));
 }
 
-/* Whether it is the link-local that is derived from the key, and may be anybody's. */
-static bool is_derived(const struct device_change *change)
-{
-	static const uint8_t zero[8];
-	struct cidr derived;
-
-	cidr_derived(&derived, change->key);
-	return !cidr_compare(&derived, &change->ip) && memcmp(change->key, zero, sizeof(zero));
-}
-
 /* One that nobody has, for as long as they are given at all. */
 static int allow_link_local(const struct guard *guard, const struct device_change *change)
 {
@@ -285,12 +306,8 @@ int guard_take(const struct guard *guard, const struct device_change *change)
 	const struct guard_change *done;
 	bool holds;
 
-	if (is_derived(change)) {
-		if (guard->link_locals)
-			return EPERM;
-	} else if (!is_address(&change->ip)) {
+	if (!is_derived(change) && !is_address(&change->ip))
 		return EINVAL;
-	}
 	done = change_of(guard, &change->ip);
 	holds = done ? is_ours(done, change) :
 		       reading_has(&guard->reading, reading_peer(&guard->reading, change->key),
@@ -298,8 +315,5 @@ int guard_take(const struct guard *guard, const struct device_change *change)
 	/* What is not there can't be done wrong: the engine may not know yet of other pools. */
 	if (!holds)
 		return EALREADY;
-	return is_derived(change) || pools_find(&guard->pools, &change->ip) ||
-			       is_retired(guard, change) ?
-		       0 :
-		       EPERM;
+	return pools_find(&guard->pools, &change->ip) || is_retired(guard, change) ? 0 : EPERM;
 }

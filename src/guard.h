@@ -18,7 +18,7 @@
 struct guard_change {
 	struct cidr ip; /* family 0: a free place in the table */
 	bool taken; /* else allowed, to: */
-	uint8_t key[8]; /* the first bytes of the key: enough to tell peers apart */
+	uint8_t key[KEY_LEN];
 	uint32_t stamp;
 };
 
@@ -29,24 +29,26 @@ struct guard {
 	struct reading reading;
 	struct guard_change *changes; /* a hash table with open addressing */
 	uint32_t places, used; /* places: a power of two, or 0 */
-	struct device_change *retired; /* leases of the journal that could not be granted now */
+	/* Leases of the journal that could not be granted now, and link-locals that we gave. */
+	struct device_change *retired;
 	size_t retired_count;
 	uint8_t secret[16]; /* for the hash */
 };
 
 /*
  * Reads from the journal which leases are held that could not be granted now: they lie in no pool,
- * or are reserved for another. Returns 0 or -errno.
+ * or are reserved for another; and, where none is given any more, which derived link-locals were.
+ * Returns 0 or -errno.
  */
 int guard_retired(struct guard *guard, int journal_fd);
 
 /*
- * Other pools and another policy count from now on. What the engine may do since then for leases
- * that could not be granted any more, it could before. Returns 0; or -errno, and then all is as it
- * was.
+ * Other pools and another policy count from now on, and link_locals. What the engine may do since
+ * then for leases that could not be granted any more, and for link-locals that are not given any
+ * more, it could before. Returns 0; or -errno, and then all is as it was.
  */
 int guard_reload(struct guard *guard, const struct pools *pools, const struct policy *policy,
-		 int journal_fd);
+		 bool link_locals, int journal_fd);
 
 /* A new reading: the guard's from now on, and what was done up to this stamp is in it. */
 void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t stamp);

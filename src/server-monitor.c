@@ -406,7 +406,8 @@ static bool reload_config(char error[static SETTINGS_ERROR])
 
 	if (!server_setup_config(setup, &config, error))
 		return false;
-	ret = guard_reload(&monitor.guard, &config.pools, &config.policy, setup->journal_fd);
+	ret = guard_reload(&monitor.guard, &config.pools, &config.policy,
+			   config.message.link_locals, setup->journal_fd);
 	if (ret) {
 		server_config_close(&config);
 		snprintf(error, SETTINGS_ERROR, "cannot read the journal: %s", strerror(-ret));
@@ -415,7 +416,6 @@ static bool reload_config(char error[static SETTINGS_ERROR])
 	server_config_close(&setup->config);
 	setup->config = config;
 	monitor.guard.policy = &setup->config.policy;
-	monitor.guard.link_locals = config.message.link_locals;
 	tell_settings();
 	return true;
 }

@@ -106,8 +106,9 @@ static void derived_link_locals(void **state)
 	/* None is taken back while they are given. */
 	assert_int_equal(take('B', OF_B), EPERM);
 	guard.link_locals = false;
-	assert_int_equal(take('B', OF_B), 0);
 	assert_int_equal(take('A', OF_A), EALREADY);
+	/* Nor one that was never given. */
+	assert_int_equal(take('B', OF_B), EPERM);
 	assert_int_equal(take('B', "fe80::b"), EINVAL);
 	assert_int_equal(take('B', OF_A), EINVAL);
 	assert_int_equal(guard_take(&guard, &zeros), EINVAL);
@@ -123,6 +124,29 @@ static void derived_link_locals(void **state)
 	assert_int_equal(allow('A', OF_A), EADDRINUSE);
 	note('A', OF_A, false, 2);
 	assert_int_equal(allow('A', OF_A), 0);
+}
+
+/* Another peer, by a key that begins with the same bytes, does not take what one has got since. */
+static void keys_that_begin_alike(void **state)
+{
+	struct device_peer peers[2];
+	struct device_change twin;
+
+	(void)state;
+	world("A; B;");
+	guard.link_locals = true;
+	memcpy(peers, guard.reading.peers, sizeof(peers));
+	memset(peers[1].key, 'A', 8);
+	guard.reading.peers = peers;
+	twin = change('B', OF_A);
+	memset(twin.key, 'A', 8);
+	assert_int_equal(guard_allow(&guard, &twin), 0);
+	note('A', OF_A, false, 1);
+	assert_int_equal(guard_allow(&guard, &twin), EADDRINUSE);
+	twin.ip = fake_cidr("192.0.2.2");
+	note('A', "192.0.2.2", false, 1);
+	assert_int_equal(guard_allow(&guard, &twin), EADDRINUSE);
+	assert_int_equal(guard_take(&guard, &twin), EALREADY);
 }
 
 /* --- adding --- */
@@ -504,6 +528,46 @@ static void reserved_for_another(void **state)
 	policy_unmap(&policy);
 }
 
+/* Only those that the journal says were given, on this device, are taken back. */
+static void link_locals_that_were_given(void **state)
+{
+	static const struct journal_start start = {
+		.boot_id = "00000000-0000-0000-0000-000000000000",
+	};
+	struct journal journal = { .fd = memfd_create("journal", 0) };
+	struct pools pools;
+
+	(void)state;
+	world("A " OF_A "; B " OF_B "; C fe80::4343:4343:4343:4343; D fe80::4444:4444:4444:4444;");
+	pools = guard.pools;
+	assert_true(journal_header(&journal, "wg0", guard.secret));
+	assert_true(journal_link_local(&journal, fake_key('A'), true));
+	write_lease(&journal, 'D', HOLDING_LEASED, "fe80::4444:4444:4444:4444");
+	assert_true(journal_start(&journal, &start));
+	assert_true(journal_link_local(&journal, fake_key('B'), true));
+	assert_int_equal(journal_write(&journal), 0);
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_int_equal(take('A', OF_A), EPERM);
+	assert_int_equal(take('B', OF_B), 0);
+	assert_int_equal(take('D', "fe80::4444:4444:4444:4444"), EPERM);
+	/* What no engine could have given, no line of the journal makes its own. */
+	assert_true(journal_link_local(&journal, fake_key('C'), true));
+	assert_int_equal(journal_write(&journal), 0);
+	assert_int_equal(guard_reload(&guard, &pools, NULL, false, journal.fd), 0);
+	assert_int_equal(take('B', OF_B), 0);
+	assert_int_equal(take('C', "fe80::4343:4343:4343:4343"), EPERM);
+	/* While they are given, none is taken; afterwards all that were. */
+	assert_int_equal(guard_reload(&guard, &pools, NULL, true, journal.fd), 0);
+	assert_int_equal(take('B', OF_B), EPERM);
+	assert_int_equal(allow('B', OF_B), 0);
+	assert_int_equal(guard_reload(&guard, &pools, NULL, false, journal.fd), 0);
+	assert_int_equal(take('B', OF_B), 0);
+	assert_int_equal(take('C', "fe80::4343:4343:4343:4343"), 0);
+	assert_int_equal(take('A', OF_A), EPERM);
+	assert_int_equal(allow('B', OF_B), EPERM);
+	journal_close(&journal);
+}
+
 static void other_settings(void **state)
 {
 	struct journal journal = { .fd = memfd_create("journal", 0) };
@@ -520,7 +584,7 @@ static void other_settings(void **state)
 	assert_int_equal(journal_write(&journal), 0);
 	assert_null(pools_add(&pools, "192.0.2.0/24", 12));
 	assert_null(pools_exclude(&pools, "192.0.2.8", 9));
-	assert_int_equal(guard_reload(&guard, &pools, &policy, journal.fd), 0);
+	assert_int_equal(guard_reload(&guard, &pools, &policy, false, journal.fd), 0);
 	/* A keeps what it has: reserved for another by now, excluded, and in no pool. */
 	assert_int_equal(allow('A', "192.0.2.7"), 0);
 	assert_int_equal(allow('A', "192.0.2.8"), 0);
@@ -532,11 +596,12 @@ static void other_settings(void **state)
 	assert_int_equal(allow('C', "203.0.113.5"), EPERM);
 	assert_int_equal(take('C', "203.0.113.5"), EPERM);
 	/* Once more: what went on goes on. */
-	assert_int_equal(guard_reload(&guard, &pools, &policy, journal.fd), 0);
+	assert_int_equal(guard_reload(&guard, &pools, &policy, false, journal.fd), 0);
 	assert_int_equal(guard.retired_count, 3);
 	assert_int_equal(take('A', "2001:db8::7"), 0);
 	/* Without a journal all stays. */
-	assert_int_equal(guard_reload(&guard, &(struct pools){ 0 }, NULL, -1), -EBADF);
+	assert_int_equal(guard_reload(&guard, &(struct pools){ 0 }, NULL, true, -1), -EBADF);
+	assert_false(guard.link_locals);
 	assert_int_equal(take('A', "2001:db8::7"), 0);
 	assert_int_equal(allow('B', "192.0.2.9"), 0);
 	journal_close(&journal);
@@ -549,6 +614,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
 	const struct CMUnitTest tests[] = {
 		TEST(derived_link_locals),
+		TEST(keys_that_begin_alike),
 		TEST(allows_what_may_be),
 		TEST(refuses_what_may_not_be),
 		TEST(refuses_what_is_no_address),
@@ -562,6 +628,7 @@ int main(void)
 		TEST(many_changes),
 		TEST(leases_of_retired_pools),
 		TEST(reserved_for_another),
+		TEST(link_locals_that_were_given),
 		TEST(other_settings),
 	};
 

@@ -428,6 +428,7 @@ void leases_forget(struct leases *leases, uint32_t index, int v)
 	if (lease->holding[V4] || lease->holding[V6])
 		return;
 	key_unlink(leases, index);
+	lease->flags = 0;
 	lease->heap = LEASE_NONE - 1;
 	lease->next_key = leases->unused;
 	leases->unused = index;

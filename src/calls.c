@@ -177,7 +177,7 @@ static uint32_t due(const struct calls *calls, int round, uint64_t now)
 static void reload_turn(struct server *server, uint64_t now)
 {
 	if (!server->reload_at || server->reading_began < server->reload_at ||
-	    server->sweep != LEASE_NONE)
+	    server->sweep != LEASE_NONE || server->link_locals.passing)
 		return;
 	if (!server->reload_ordered)
 		server->reload_order = server->order;

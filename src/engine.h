@@ -29,6 +29,7 @@ enum {
 	COMPACT_SLICE = 512, /* leases written anew in one turn */
 	BATCHES = 64, /* of orders to take back, under way at a time */
 	READING_MS = 30000, /* from one reading to the next, if nobody wants one before */
+	CHANGE_RECORDS = 1 + FAMILIES + 1, /* `synced', the ends of both families, the new lease */
 	CALLS = 3, /* of one client, at most, until it comes */
 };
 
@@ -186,8 +187,8 @@ bool store_record(struct server *server, const struct journal_lease *record);
 /* Likewise, that a key is given its derived link-local, or has it no more. */
 bool store_link_local(struct server *server, const uint8_t key[static KEY_LEN], bool given);
 
-/* Whether every connection's request could be recorded, with what it has to give up first. */
-bool store_room(struct server *server);
+/* Whether so many records could be written; `synced' counts as one. */
+bool store_room(struct server *server, uint32_t records);
 
 /* Writes the records. Returns whether they are in the file(s). */
 bool store_write(struct server *server);

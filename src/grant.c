@@ -286,7 +286,7 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 	}
 	if (decision.ends[V4] || decision.ends[V6]) {
 		/* An errno 4 that came only then would have changed something. */
-		if (!store_room(server)) {
+		if (!store_room(server, server->session_count * CHANGE_RECORDS)) {
 			refuse(session, REASON_LATER, STATUS_LATER);
 			return;
 		}

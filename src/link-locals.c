@@ -4,6 +4,7 @@
  * the beginning of the key: two peers with the same one stand next to each other.
  */
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,17 +14,16 @@ enum { PASS_SLICE = 512, DERIVED = 8 /* bytes of the key */ };
 
 /* --- the set --- */
 
-static void add(struct link_locals *l, struct given *given, const uint8_t *key, bool gone)
+static void add(struct given *given, const uint8_t *key, bool gone)
 {
 	uint32_t room = given->room ? 2 * given->room : 64;
 	struct given_key *list = given->list;
 
 	if (given->count == given->room) {
 		list = reallocarray(given->list, room, sizeof(*list));
-		if (!list) {
-			l->no_memory = true;
+		/* As if it were not known: so it stays where it is. */
+		if (!list)
 			return;
-		}
 		given->list = list;
 		given->room = room;
 	}
@@ -34,7 +34,7 @@ static void add(struct link_locals *l, struct given *given, const uint8_t *key, 
 
 void link_locals_load(struct link_locals *l, const uint8_t key[static KEY_LEN], bool given)
 {
-	add(l, &l->given, key, !given);
+	add(&l->given, key, !given);
 }
 
 void link_locals_clear(struct link_locals *l)
@@ -74,7 +74,7 @@ void link_locals_loaded(struct link_locals *l)
 		if (i + 1 < read.count && !key_compare(key, &read.list[order[i + 1]]))
 			continue;
 		if (!key->gone)
-			add(l, &l->given, key->key, false);
+			add(&l->given, key->key, false);
 	}
 	free(order);
 	free(read.list);
@@ -125,7 +125,7 @@ static void pass_end(struct link_locals *l)
 	struct given given = l->given;
 
 	for (; l->at < given.count; ++l->at)
-		add(l, &l->next, given.list[l->at].key, given.list[l->at].gone);
+		add(&l->next, given.list[l->at].key, given.list[l->at].gone);
 	l->given = l->next;
 	l->next = given;
 	l->next.count = l->at = 0;
@@ -142,6 +142,7 @@ void link_locals_reading(struct server *server)
 	l->passing = (l->wanted || l->given.count) && !l->pending &&
 		     !order_is_later(&server->book, l->stamp);
 	l->peer = l->added = l->taken = l->clashes = 0;
+	l->no_room = false;
 	l->clash_sum = 0;
 }
 
@@ -190,6 +191,16 @@ static void drop(struct server *server, const uint8_t *key)
 	store_link_local(server, key, false);
 }
 
+/* False when the file may not take it: the records of a turn are written together. */
+static bool record(struct server *server, const uint8_t *key)
+{
+	struct link_locals *l = &server->link_locals;
+
+	/* These are short. */
+	l->room = l->room || store_room(server, PASS_SLICE / 3);
+	return l->room && store_link_local(server, key, true);
+}
+
 /* One peer of the reading; given: it is in the set. */
 static void look(struct server *server, uint32_t peer, bool given)
 {
@@ -205,7 +216,7 @@ static void look(struct server *server, uint32_t peer, bool given)
 		++l->taken;
 	if (derived || !l->wanted || has_link_local(reading, peer)) {
 		if (given && derived)
-			add(l, &l->next, key, false);
+			add(&l->next, key, false);
 		else if (given)
 			drop(server, key);
 		return;
@@ -216,11 +227,17 @@ static void look(struct server *server, uint32_t peer, bool given)
 			drop(server, key);
 		return;
 	}
-	/* Recorded first: what a crash leaves in the device would be the administrator's. */
-	if ((given || store_link_local(server, key, true)) &&
-	    order_link_local(server, false, key, &ip))
+	/*
+	 * Recorded first: what a crash leaves in the device would be the administrator's. So what
+	 * can't be recorded is not given.
+	 */
+	if (!given && !record(server, key)) {
+		l->no_room = true;
+		return;
+	}
+	if (order_link_local(server, false, key, &ip))
 		++l->added;
-	add(l, &l->next, key, false);
+	add(&l->next, key, false);
 }
 
 static void log_pass(struct server *server)
@@ -241,6 +258,8 @@ static void log_pass(struct server *server)
 		item->from = l->clash.ip;
 	}
 	l->clash_told = l->clash_sum;
+	if (l->no_room && !server->journal_broken)
+		server_log(server, EVENT_JOURNAL)->error = ENOSPC;
 }
 
 uint64_t link_locals_turn(struct server *server)
@@ -251,6 +270,7 @@ uint64_t link_locals_turn(struct server *server)
 
 	if (!l->passing)
 		return NEVER;
+	l->room = false;
 	for (int i = 0; i < PASS_SLICE && l->peer < reading->head->peers; ++i) {
 		diff = l->at == l->given.count ?
 			       1 :
@@ -278,10 +298,13 @@ void link_locals_done(struct server *server, const struct device_change *change,
 	struct link_locals *l = &server->link_locals;
 
 	l->stamp = stamp;
-	if (!--l->pending)
+	--l->pending;
+	if (error)
+		return; /* the next pass tries again, but not at once */
+	if (!l->pending)
 		server_read(server, false); /* who asks from there is known then */
-	if (!take || error)
-		return; /* the next pass tries again */
+	if (!take)
+		return;
 	forget(&l->given, change->key);
 	forget(&l->next, change->key);
 	store_link_local(server, change->key, false);

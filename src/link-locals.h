@@ -30,7 +30,7 @@ struct link_locals {
 	uint32_t at; /* of given */
 	uint32_t peer; /* of the reading */
 	bool passing;
-	bool no_memory; /* for a key: as if it were not known, so that it stays where it is */
+	bool room, no_room; /* to record, in this turn; none, in this pass */
 	uint32_t pending, stamp; /* orders under way; what the last one was done at */
 	uint32_t added, taken, clashes; /* by this pass */
 	struct device_change clash; /* the first of them */

@@ -113,8 +113,8 @@ static const char *add(struct settings *s, struct options *options, enum setting
 		return number_parse(&s->lease_time, value, LEASE_TIME_MAX) && s->lease_time ?
 			       NULL : table[which].wrong;
 	case LINK_LOCALS:
-		s->link_locals = !strcmp(value, "auto");
-		return s->link_locals || !strcmp(value, "off") ? NULL : table[which].wrong;
+		s->link_locals = !strcasecmp(value, "auto");
+		return s->link_locals || !strcasecmp(value, "off") ? NULL : table[which].wrong;
 	default:
 		break;
 	}

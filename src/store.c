@@ -19,7 +19,6 @@ enum {
 	DEAD_ALLOWED = 1024, /* records, before a small file is worth writing anew */
 	SYNC_SLICES = 8, /* so that no single fdatasync() takes long */
 	RETRY_MS = 5000,
-	CHANGE_RECORDS = 1 + FAMILIES + 1, /* `synced', the ends of both families, the new lease */
 };
 
 /* --- reading --- */
@@ -176,11 +175,10 @@ static void journal_failed(struct server *server, int error)
 	server->journal_retry = 0;
 }
 
-bool store_room(struct server *server)
+bool store_room(struct server *server, uint32_t records)
 {
 	return !server->journal_broken &&
-	       journal_room(&server->journal,
-			    (size_t)server->session_count * CHANGE_RECORDS * JOURNAL_LINE);
+	       journal_room(&server->journal, (size_t)records * JOURNAL_LINE);
 }
 
 bool store_write(struct server *server)
@@ -290,8 +288,11 @@ static bool copy_slice(struct server *server)
 		return true;
 	/* All at once: a pass may change the order of the set in between. */
 	for (uint32_t i = 0; i < link_locals_count(&server->link_locals); ++i) {
-		if (!journal_link_local(&server->fresh, link_locals_key(&server->link_locals, i),
-					true))
+		const uint8_t *key = link_locals_key(&server->link_locals, i);
+
+		/* One that is taken out stays in the set until the next pass. */
+		if (link_locals_have(&server->link_locals, key) &&
+		    !journal_link_local(&server->fresh, key, true))
 			return false;
 	}
 	return true;

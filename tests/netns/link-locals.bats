@@ -157,3 +157,30 @@ auto_client() { # HOST: no address but `auto'.
 	has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
 	[ "$(records | wc -l)" -eq 2 ]
 }
+
+@test "the disk is full: none is given that could not be recorded; later it is, by a reload" {
+	conf_derived "${PUB[c1]}" "${PUB[c2]}"
+	on srv sed -i '/LinkLocals/d' /etc/wireguard/wg0.conf
+	wgq srv up wg0
+	on srv touch /etc/wireguard/wg0.settings
+	on srv wg dynamic server wg0 config /etc/wireguard/wg0.settings
+	on srv mount -o remount,size=256k /var/lib/wg-dynamic
+	not on srv dd if=/dev/zero of=/var/lib/wg-dynamic/filler bs=1k status=none 2>/dev/null
+	on srv tee /etc/wireguard/wg0.settings <<<$'[Server]\nLinkLocals = Auto'
+	on srv wg dynamic reload wg0
+	on srv wg dynamic reload wg0
+	not grep -q fe80 <(on srv wg show wg0 allowed-ips)
+	[ "$(records)" = "" ]
+	logs srv | grep -q "cannot write the journal: No space left on device"
+	on srv rm /var/lib/wg-dynamic/filler
+	on srv wg dynamic reload wg0
+	has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
+	recorded "link-local ${PUB[c1]}"
+	# Taken back without a restart.
+	on srv wg set wg0 peer "${PUB[c2]}" remove peer "${PUB[c2]}" \
+		allowed-ips "$(derived "${PUB[c2]}")/128"
+	on srv tee /etc/wireguard/wg0.settings <<<$'[Server]\nLinkLocals = off'
+	on srv wg dynamic reload wg0
+	wait_for 2 not has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
+	not grep -q "refused the engine's order" "$NS/srv/log"
+}

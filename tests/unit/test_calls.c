@@ -306,6 +306,12 @@ static void done_when_all_is_put_back(void **state)
 	server.sweep = 3;
 	pass(100);
 	server.sweep = LEASE_NONE;
+	/* Nor has it looked at all peers before it has looked at their link-locals. */
+	server.batches = NULL;
+	server.link_locals.passing = true;
+	pass(100);
+	server.link_locals.passing = false;
+	server.batches = &batch;
 	pass(100);
 	assert_int_equal(server.counters.reloads[false], 0);
 	assert_int_equal(all_sent(), 0);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-/* The set of keys with a link-local of ours, as a journal is read. */
+/* The set of keys with a link-local of ours, as a journal is read; and what orders come to. */
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <cmocka.h>
 
-#include "link-locals.h"
+#include "engine.h"
 
 static struct link_locals set;
 
@@ -90,6 +92,26 @@ static void many(void **state)
 	assert_in_range(link_locals_count(&set), 4000, 5000);
 }
 
+/* A device that refuses is not read again and again for that. */
+static void read_again_when_done(void **state)
+{
+	static struct server server;
+	struct device_change change = { .ip = { AF_INET6, 128, { 0xfe, 0x80 } } };
+
+	(void)state;
+	server.reading_wanted = NEVER;
+	server.link_locals.pending = 3;
+	link_locals_done(&server, &change, false, 1, 0);
+	assert_true(server.reading_wanted == NEVER);
+	link_locals_done(&server, &change, false, 1, 0);
+	link_locals_done(&server, &change, false, 1, EIO);
+	assert_true(server.reading_wanted == NEVER);
+	assert_int_equal(server.link_locals.pending, 0);
+	server.link_locals.pending = 1;
+	link_locals_done(&server, &change, false, 1, 0);
+	assert_true(server.reading_wanted != NEVER);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
@@ -98,6 +120,7 @@ int main(void)
 		TEST(the_last_word_on_each_key),
 		TEST(all_is_forgotten_on_another_device),
 		TEST(many),
+		TEST(read_again_when_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

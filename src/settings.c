@@ -196,6 +196,11 @@ static bool wrong(const struct parse *p, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(p->error + len, SETTINGS_ERROR - len, format, args);
 	va_end(args);
+	/* What can't be seen, such as a byte order mark, and what a terminal would obey. */
+	for (char *c = p->error + len; *c; ++c) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 	return false;
 }
 

@@ -116,6 +116,8 @@ refused() {
 	local key=xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
 	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
 	refused 1 "\`Pool=192.0.2.0/24' stands before any section" <<<"Pool = 192.0.2.0/24"
+	refused 1 "\`???[Server]' is neither a section nor KEY = VALUE" <<<$'\xef\xbb\xbf[Server]'
+	refused 2 "\`?[31m' is no key of [Server]" <<<$'[Server]\n\e[31m = x'
 	refused 2 "\`[Interface]' is no section" <<<$'\n[Interface]'
 	refused 3 "\`Endpoint' is no key of [Peer], which has PublicKey," <<<$'[Peer]\n\nEndpoint = x:1'
 	refused 2 "\`PublicKey' is no key of [Server], which has Pool," <<<$'[Server]\nPublicKey = x'

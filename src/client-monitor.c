@@ -38,6 +38,7 @@
 enum {
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
 	LOOK_MS = 1000, /* from one look at the host's networks to the next */
+	CHECK_MS = 30000, /* from one look at AllowedIPs to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	ROUTE_METRIC = 1024,
 };
@@ -59,7 +60,7 @@ struct monitor {
 	bool up, gone; /* of the interface */
 	bool route_added; /* to fe80::, as there was none */
 	bool waiting; /* for the first addresses */
-	uint64_t wait_until, stop_at, look_at; /* NEVER */
+	uint64_t wait_until, stop_at, look_at, check_at; /* NEVER */
 	uint64_t looked; /* at the host's networks */
 };
 
@@ -168,6 +169,7 @@ static bool hold(const struct lifecycle_lease *lease, const struct options *opti
 	there = holding_set(&monitor.holding, accepted ? lease : &nothing, now_ms());
 	if (lease_any(lease))
 		network_set(&monitor.network, options);
+	monitor.check_at = monitor.network.pushed.routes ? now_ms() + CHECK_MS : NEVER;
 	tell_network();
 	return there;
 }
@@ -396,9 +398,8 @@ static void signals_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
-		/* `wg syncconf' takes away what it does not know. */
 		if (info.ssi_signo == SIGHUP)
-			network_again(&monitor.network);
+			monitor.look_at = now_ms();
 		else if (info.ssi_signo != SIGCHLD)
 			stop();
 	}
@@ -434,6 +435,16 @@ static void look_again(uint64_t now)
 	hook_options(&monitor.hook, &monitor.network.now.options);
 }
 
+/* What `wg syncconf' and the like have taken away tells nobody. */
+static void check(uint64_t now)
+{
+	if (monitor.check_at > now)
+		return;
+	monitor.check_at = now + CHECK_MS;
+	if (!network_whole(&monitor.network))
+		monitor.look_at = now;
+}
+
 /* Programs that have come to run for the first addresses are waited for, too. */
 static bool is_ready(uint64_t now)
 {
@@ -447,6 +458,7 @@ static uint64_t turn(void *data)
 
 	(void)data;
 	expire(now);
+	check(now);
 	look_again(now);
 	at = sooner(runner_turn(&monitor.runner, now), supervisor_turn(&monitor.supervisor, now));
 	if (is_ready(now)) {
@@ -458,7 +470,7 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 	if (monitor.supervisor.lost)
 		monitor.loop.stop = true;
-	at = sooner(sooner(at, expiry()), monitor.look_at);
+	at = sooner(sooner(at, expiry()), sooner(monitor.look_at, monitor.check_at));
 	return sooner(at, sooner(monitor.stop_at, monitor.wait_until));
 }
 
@@ -576,7 +588,7 @@ static void end(void)
 
 static int run(void)
 {
-	monitor.stop_at = monitor.look_at = NEVER;
+	monitor.stop_at = monitor.look_at = monitor.check_at = NEVER;
 	if (!client_check(&monitor.setup) || !events_start() || !privileged_start())
 		return 1;
 	interface_start();

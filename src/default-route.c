@@ -78,6 +78,11 @@ void default_route_set(struct default_route *r, uint32_t routes)
 	next(r);
 }
 
+bool default_route_whole(const struct default_route *r)
+{
+	return r->there && r->there == r->wanted && !r->failed && !r->stale && !r->busy;
+}
+
 void default_route_again(struct default_route *r)
 {
 	r->failed = 0;

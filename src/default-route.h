@@ -37,6 +37,9 @@ struct default_route {
  */
 void default_route_set(struct default_route *route, uint32_t routes);
 
+/* Whether there are some, as far as we know all that are wanted, and nothing is under way. */
+bool default_route_whole(const struct default_route *route);
+
 /* Sets up anew those that there are: for when the interface was down, which takes parts away. */
 void default_route_again(struct default_route *route);
 

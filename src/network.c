@@ -288,6 +288,12 @@ static void configure(struct network *n, struct network_state *next,
 	n->now = *next;
 }
 
+/* Without the mark of wg-quick's default routes, the tunnel's own packets go into the tunnel. */
+static bool is_unmarked(const struct network *n, const struct reading *reading)
+{
+	return reading->head && !reading->head->mark && default_route_whole(&n->default_route);
+}
+
 /* Without a reading that can be had, nothing is added; what goes, goes as far as it can. */
 void network_set(struct network *n, const struct options *pushed)
 {
@@ -321,6 +327,8 @@ void network_set(struct network *n, const struct options *pushed)
 		resolver_check(&n->resolver, &next.options);
 		configure(n, &next, &reading, facts.server);
 	}
+	if (is_unmarked(n, &reading))
+		default_route_again(&n->default_route);
 	free(facts.list);
 	reading_unmap(&reading);
 }
@@ -331,6 +339,24 @@ void network_again(struct network *n)
 
 	if (pushed.routes)
 		network_set(n, &pushed);
+}
+
+bool network_whole(const struct network *n)
+{
+	const struct options *options = &n->now.options;
+	struct reading reading = { 0 };
+	bool whole = true;
+	uint32_t server;
+
+	if (!client_reading(n->interface, &reading)) {
+		whole = !is_unmarked(n, &reading);
+		server = reading_peer(&reading, n->server);
+		whole &= n->pushed.routes == options->routes + n->refusals;
+		for (uint32_t i = 0; i < options->routes; ++i)
+			whole &= reading_has(&reading, server, &options->route[i]);
+	}
+	reading_unmap(&reading);
+	return whole;
 }
 
 void network_restore(struct network *n)

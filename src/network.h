@@ -57,6 +57,12 @@ void network_set(struct network *network, const struct options *pushed);
 /* Judges again what was pushed last, and puts back what is gone; for when the host has changed. */
 void network_again(struct network *network);
 
+/*
+ * Whether AllowedIPs and the firewall mark are as network_set() would leave them; of a change the
+ * kernel tells nobody. True, too, when they can't be read.
+ */
+bool network_whole(const struct network *network);
+
 /* Puts back what the interface has lost by going down. */
 void network_restore(struct network *network);
 

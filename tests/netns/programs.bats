@@ -460,6 +460,20 @@ order() { # LINE...: the stubs have been called so.
 	no_state
 }
 
+@test "default routes without their firewall mark are set anew, once that is seen" {
+	quick_stub
+	pushes route=0.0.0.0/0
+	client accept address,default-route
+	calls order >/dev/null
+	on c1 wg set wg0 fwmark 0 # as `wg syncconf' does
+	order "wg-quick del-default wg0 0.0.0.0/0" "wg-quick add-default wg0 0.0.0.0/0"
+	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ]
+	sleep 1.5
+	[ -z "$(calls order)" ]
+	stop
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+}
+
 @test "a firewall mark and default routes of the user's own stay" {
 	quick_stub
 	on c1 wg set wg0 fwmark 77

@@ -272,6 +272,29 @@ own() { # all IPv4 routes and AllowedIPs.
 	has_allowed c1 wg0 "$(<"$NS/other")" 10.77.0.0/16
 }
 
+# As `systemctl reload wg-quick@wg0' does.
+syncconf() {
+	on c1 bash -c 'wg syncconf wg0 <(wg-quick strip wg0)'
+}
+
+@test "wg syncconf takes pushed AllowedIPs out: back within 30 s, and by a reload at once" {
+	RENEW=3000 LEASE=3600 pushes route=10.77.0.0/16 route=fd77::/64 route=127.0.0.0/8
+	client
+	sleep 1.5 # it has looked at the host's networks
+	syncconf
+	has ips --
+	wait_for 32 routed 10.77.0.0/16 fd77::/64
+	on c1 wg set wg0 peer "${PUB[srv]}" remove
+	on c1 wg dynamic reload wg0
+	wait_for 2 has routes --
+	syncconf
+	on c1 wg dynamic reload wg0
+	wait_for 2 routed 10.77.0.0/16 fd77::/64
+	on c1 ping -n -c 1 -w 3 fd77::1
+	logged c1 "the server pushes the route 127.0.0.0/8, which is refused" 1
+	[ "$(asked)" -eq 1 ]
+}
+
 @test "killed and started again: what is still pushed stays, all else is undone" {
 	pushes route=10.77.0.0/16 route=fd77::/64 mtu=1300
 	client accept address,route,mtu

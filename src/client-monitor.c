@@ -41,6 +41,7 @@ enum {
 	CHECK_MS = 30000, /* from one look at AllowedIPs to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	ROUTE_METRIC = 1024,
+	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
 };
 
 struct monitor {
@@ -604,6 +605,7 @@ int dynamic_client(int argc, const char *argv[])
 	if (!client_words(&monitor.words, argc, argv))
 		return 1;
 	log_open(monitor.words.interface);
+	log_limit(LOG_BURST);
 	if (geteuid() && client_words_root(&monitor.words))
 		return log_failure("DNS and default routes are set by other programs, as root: "
 				   "run it as root");

@@ -10,12 +10,15 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 
 static char log_interface[IFNAMSIZ];
 static bool log_to_syslog, log_with_priority;
+static unsigned int log_burst, log_left, log_dropped; /* burst 0: no limit */
+static time_t log_last; /* s, when the last line was to be logged */
 
 /* Whether standard error is the very stream that systemd says it connected to the journal. */
 static bool stderr_is_journal(void)
@@ -57,10 +60,40 @@ static void log_write(int priority, const char *format, va_list args)
 	errno = saved;
 }
 
+void log_limit(unsigned int burst)
+{
+	log_burst = log_left = burst;
+}
+
+static bool log_room(void)
+{
+	struct timespec now;
+	time_t passed;
+
+	if (!log_burst)
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	passed = now.tv_sec - log_last;
+	log_last = now.tv_sec;
+	log_left = passed < log_burst - log_left ? log_left + passed : log_burst;
+	if (log_left) {
+		--log_left;
+		return true;
+	}
+	++log_dropped;
+	return false;
+}
+
 void log_line(int priority, const char *format, ...)
 {
+	unsigned int dropped = log_dropped;
 	va_list args;
 
+	if (!log_room())
+		return;
+	log_dropped = 0;
+	if (dropped)
+		log_failure("there was too much to say: %u lines are left out", dropped);
 	va_start(args, format);
 	log_write(priority, format, args);
 	va_end(args);

@@ -18,6 +18,12 @@ void log_open(const char *interface);
 /* From now on to syslog, facility daemon. */
 void log_background(void);
 
+/*
+ * From now on not more than so many lines at once, and one a second on average: for a daemon that
+ * somebody else has say something at will. What is left out is counted in a line.
+ */
+void log_limit(unsigned int burst);
+
 /* One line, without its newline; priority as in syslog(3). Keeps errno. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

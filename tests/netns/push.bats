@@ -156,6 +156,20 @@ asked() { # how many requests for a lease the server has taken.
 	on c1 ping -n -c 1 -w 3 "${IP[srv]}"
 }
 
+@test "a server that pushes others each second does not fill the log" {
+	local lease='ip=192.0.2.7/32\nleasestart=%now%\nleasetime=1\n' one two lines
+	one=$(printf 'route=10.77.%s.0/24\\n' {0..127})
+	two=$(printf 'route=198.51.%s.0/24\\n' {0..127})
+	raw_server srv --limit 60 @read "$lease$one\n" @close @read "$lease$two\n" @close @repeat
+	client wait 0
+	wait_for 20 at_least 10 asked
+	lines=$(logs c1 | wc -l)
+	((lines < 600))
+	wait_for 3 logged c1 "there was too much to say: "
+	wait_for 5 at_least 14 asked
+	(($(logs c1 | wc -l) - lines < 30))
+}
+
 @test "values that are none make the answer malformed: nothing is configured" {
 	local value
 	# shellcheck disable=SC2016 # is not to expand

@@ -161,13 +161,16 @@ static uint64_t expiry(void)
 /* The lease, and what came with it, from now on. Returns whether its addresses are there. */
 static bool hold(const struct lifecycle_lease *lease, const struct options *options)
 {
-	const struct lifecycle_lease nothing = { 0 };
-	bool accepted = monitor.words.accept.words & ACCEPT_ADDRESS, there;
+	struct lifecycle_lease set = *lease;
+	bool there;
 
 	monitor.lease = *lease;
 	if (!lease_any(lease))
 		network_clear(&monitor.network);
-	there = holding_set(&monitor.holding, accepted ? lease : &nothing, now_ms());
+	if (!(monitor.words.accept.words & ACCEPT_ADDRESS))
+		memset(&set.ip, 0, sizeof(set.ip));
+	network_addresses(&monitor.network, set.ip);
+	there = holding_set(&monitor.holding, &set, now_ms());
 	if (lease_any(lease))
 		network_set(&monitor.network, options);
 	monitor.check_at = monitor.network.pushed.routes ? now_ms() + CHECK_MS : NEVER;

@@ -96,6 +96,38 @@ static void judge(struct network *n, struct options *options, const struct route
 	n->refusals = bad;
 }
 
+void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
+{
+	struct options leased = { 0 };
+	struct route_facts facts = {
+		.ifindex = n->ifindex,
+		.pushed = &leased,
+		.known = { &n->now.options },
+	};
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (ip[v].family)
+			leased.route[leased.routes++] = ip[v];
+	}
+	if (leased.routes)
+		route_facts(&facts);
+	for (size_t i = 0; i < facts.count; ++i) {
+		const struct fact *fact = &facts.list[i];
+		int v = family_index(fact->net.family);
+		char text[CIDR_STRLEN], why[256];
+
+		if ((fact->kind != FACT_GATEWAY && fact->kind != FACT_RESOLVER) || !ip[v].family)
+			continue;
+		route_refusal(why, sizeof(why), ROUTE_CONFLICT, fact);
+		if (cidr_compare(&ip[v], &n->refused_ip[v]))
+			log_line(LOG_WARNING, "the server leases %s, which is not set: %s",
+				 cidr_format_ip(text, &ip[v]), why);
+		n->refused_ip[v] = ip[v];
+		memset(&ip[v], 0, sizeof(ip[v]));
+	}
+	free(facts.list);
+}
+
 /* --- AllowedIPs --- */
 
 struct batch {

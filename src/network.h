@@ -14,6 +14,7 @@
 #include "client-words.h"
 #include "default-route.h"
 #include "network-state.h"
+#include "protocol.h"
 #include "resolver.h"
 #include "route-check.h"
 
@@ -37,6 +38,7 @@ struct network {
 	struct options pushed; /* as it came last */
 	struct network_refusal refused[OPTIONS_ROUTES];
 	uint32_t refusals;
+	struct cidr refused_ip[FAMILIES]; /* has been told, too; family 0: none */
 	struct resolver resolver;
 	struct default_route default_route;
 };
@@ -47,6 +49,12 @@ struct network {
  * and this client will not run, is undone at once.
  */
 void network_adopt(struct network *network);
+
+/*
+ * Takes out of these leased addresses what is a gateway or a resolver of the host, which would be
+ * out of reach if the host itself had the address. Logs it, once.
+ */
+void network_addresses(struct network *network, struct cidr ip[static FAMILIES]);
 
 /*
  * What is accepted of these, and no more, shall be configured from now on; the options keep

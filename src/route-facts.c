@@ -115,6 +115,7 @@ int route_facts(struct route_facts *facts)
 		ret = net_routes(route_each, facts);
 	for (size_t i = 0; i < sizeof(resolver_files) / sizeof(*resolver_files); ++i)
 		resolvers(facts, resolver_files[i]);
-	peers(facts);
+	if (facts->reading)
+		peers(facts);
 	return ret ? ret : facts->lost ? -ENOMEM : 0;
 }

@@ -11,7 +11,7 @@
 struct route_facts {
 	/* set by the caller: */
 	unsigned int ifindex; /* of the tunnel */
-	const struct reading *reading; /* of it */
+	const struct reading *reading; /* of it; NULL: its peers do not matter */
 	uint32_t server; /* the peer's index in it */
 	const struct options *pushed; /* what overlaps none of these routes is left out */
 	const struct options *known[3]; /* whose resolvers are not the host's; or NULL */

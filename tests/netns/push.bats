@@ -210,6 +210,22 @@ bound_alone() { # the addresses are there.
 	[[ $(v4 c1) == 192.0.2.7 && $(v6 c1) == 2001:db8::7 ]]
 }
 
+@test "an address that is a resolver or a gateway of the host is not set, and all else is" {
+	on c1 tee /etc/resolv.conf <<<'nameserver 192.0.2.7'
+	on c1 ip route add default via 2001:db8::7 dev to-srv onlink
+	pushes route=10.77.0.0/16
+	client wait 0
+	wait_for 5 at_least 3 asked
+	routed 10.77.0.0/16
+	no_addrs c1
+	logged c1 "the server leases 192.0.2.7, which is not set: it overlaps 192.0.2.7/32, a resolver of this host" 1
+	logged c1 "the server leases 2001:db8::7, which is not set: it overlaps 2001:db8::7/128, a gateway of this host" 1
+	on c1 tee /etc/resolv.conf <<<'nameserver 10.9.9.9'
+	wait_for 5 has addrs c1 wg0 -- 192.0.2.7/32
+	on c1 ip route del default via 2001:db8::7
+	wait_for 5 bound_alone
+}
+
 @test "without the word address the routes are set, and no address" {
 	pushes route=10.77.0.0/16 route=198.51.100.0/25 route=198.51.101.0/24
 	client accept route,198.51.100.0/24

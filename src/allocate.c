@@ -126,7 +126,7 @@ static void lower(const struct search *search, int v, const struct cidr *ip, str
 		*lowest = *ip;
 }
 
-/* Rule 2: the lowest pool address in the peer's own allowed-ips, or reserved for it by the file. */
+/* The reservation: the lowest pool address in the peer's own allowed-ips, or reserved for it by the file. */
 static bool reserved(const struct search *search, int v, struct cidr *ip)
 {
 	const struct reading *reading = search->book->reading;
@@ -143,7 +143,7 @@ static bool reserved(const struct search *search, int v, struct cidr *ip)
 	return ip->family;
 }
 
-/* Rule 3: by the keyed hash of its key, or the next that is free. */
+/* By the keyed hash of its key, or the next that is free. */
 static bool derived(const struct search *search, int v, struct cidr *ip)
 {
 	const struct pools *pools = search->book->pools;
@@ -157,7 +157,7 @@ static bool derived(const struct search *search, int v, struct cidr *ip)
 	return false;
 }
 
-/* Rule 4: what has been unused for longest. */
+/* What has been unused for longest. */
 static bool oldest(const struct search *search, int v, struct cidr *ip)
 {
 	const struct leases *leases = search->book->leases;
@@ -175,9 +175,14 @@ static bool oldest(const struct search *search, int v, struct cidr *ip)
 static bool choose(const struct search *search, int v, struct cidr *ip)
 {
 	const struct lease *lease = lease_at(search->book, search->lease);
+	bool holds = lease && lease_holds(lease, v);
 
+	/* What is held stays; once it has ended, the administrator's will comes first. */
+	if (!holds && reserved(search, v, ip))
+		return true;
 	return (lease && lease_ip(lease, v, ip) && available(search, ip)) ||
-	       reserved(search, v, ip) || derived(search, v, ip) || oldest(search, v, ip);
+	       (holds && reserved(search, v, ip)) || derived(search, v, ip) ||
+	       oldest(search, v, ip);
 }
 
 /* How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. */

@@ -44,9 +44,12 @@ enum route_verdict route_check(const struct accept *accept, const struct cidr *r
 		return accept->words & ACCEPT_DEFAULT_ROUTE ? ROUTE_GOOD : ROUTE_DEFAULT;
 	if (!cidr_is_assignable(route))
 		return ROUTE_SPECIAL;
-	if (!inside(route, accept->prefix, accept->prefixes) &&
-	    !(accept->words & ACCEPT_ROUTE && inside(route, private_networks, PRIVATE_NETWORKS)))
-		return ROUTE_OUTSIDE;
+	if (!inside(route, accept->prefix, accept->prefixes)) {
+		if (!inside(route, private_networks, PRIVATE_NETWORKS))
+			return ROUTE_OUTSIDE;
+		if (!(accept->words & ACCEPT_ROUTE))
+			return ROUTE_PRIVATE;
+	}
 	for (size_t i = 0; i < count; ++i) {
 		if (conflicts(&facts[i], route)) {
 			*conflict = &facts[i];
@@ -79,6 +82,9 @@ void route_refusal(char *buf, size_t size, enum route_verdict verdict,
 		break;
 	case ROUTE_DEFAULT:
 		snprintf(buf, size, "`accept default-route' would allow it");
+		break;
+	case ROUTE_PRIVATE:
+		snprintf(buf, size, "`accept route' would allow it");
 		break;
 	case ROUTE_OUTSIDE:
 		snprintf(buf, size, "it is in no private network, and in no prefix that `accept' "

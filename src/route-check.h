@@ -35,6 +35,7 @@ enum route_verdict {
 	ROUTE_GOOD,
 	ROUTE_SPECIAL, /* loopback, link-local, multicast */
 	ROUTE_DEFAULT, /* default-route is not accepted */
+	ROUTE_PRIVATE, /* to a private network, which is not accepted */
 	ROUTE_OUTSIDE, /* of private networks and of the prefixes that are accepted */
 	ROUTE_CONFLICT, /* with a fact */
 };

@@ -463,17 +463,17 @@ static void what_no_reservation_can_be(void **state)
 	assert_granted(V4, "192.0.2.5");
 }
 
-static void what_it_had_comes_before_a_reservation(void **state)
+static void what_it_holds_comes_before_a_reservation_but_not_what_it_had(void **state)
 {
 	(void)state;
 	world("192.0.2.0/24", "A 192.0.2.9/32;");
-	has('A', HOLDING_PAST, "192.0.2.50");
-	assert_int_equal(ask('A', &any), STATUS_OK);
-	assert_granted(V4, "192.0.2.50");
-	assert_int_equal(d.holding[V4], HOLDING_LEASED);
 	has('A', HOLDING_LEASED, "192.0.2.50");
 	assert_int_equal(ask('A', &any), STATUS_OK);
 	assert_granted(V4, "192.0.2.50");
+	has('A', HOLDING_PAST, "192.0.2.50");
+	assert_int_equal(ask('A', &any), STATUS_OK);
+	assert_granted(V4, "192.0.2.9");
+	assert_int_equal(d.holding[V4], HOLDING_RESERVED);
 }
 
 /* --- the last resort --- */
@@ -1016,7 +1016,7 @@ int main(void)
 		TEST(several_pools),
 		TEST(the_lowest_reservation),
 		TEST(what_no_reservation_can_be),
-		TEST(what_it_had_comes_before_a_reservation),
+		TEST(what_it_holds_comes_before_a_reservation_but_not_what_it_had),
 		TEST(the_one_that_ended_longest_ago),
 		TEST(a_wish_that_can_be_had),
 		TEST(a_wish_that_can_not_be_had),

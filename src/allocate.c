@@ -126,7 +126,7 @@ static void lower(const struct search *search, int v, const struct cidr *ip, str
 		*lowest = *ip;
 }
 
-/* The reservation: the lowest pool address in the peer's own allowed-ips, or reserved for it by the file. */
+/* The reservation: the lowest pool address in the peer's own allowed-ips, or of the file's. */
 static bool reserved(const struct search *search, int v, struct cidr *ip)
 {
 	const struct reading *reading = search->book->reading;

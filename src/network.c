@@ -142,7 +142,8 @@ static void batch_flush(struct batch *batch)
 {
 	int ret = batch->flush(batch->network->interface, batch->changes, batch->count);
 
-	if (ret && ret != -ENODEV)
+	/* The interface has gone, or its userspace program has. */
+	if (ret && ret != -ENODEV && ret != -EPROTONOSUPPORT)
 		complain(batch->what, &batch->changes[0].ip, ret);
 	batch->count = 0;
 }

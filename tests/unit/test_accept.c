@@ -142,7 +142,7 @@ static void accepts_private_networks_and_what_is_named(void **state)
 		{ "route,203.0.113.0/24", "203.0.112.0/23", ROUTE_OUTSIDE },
 		{ "route,203.0.113.0/24", "10.0.0.0/8", ROUTE_GOOD },
 		{ "203.0.113.0/24", "10.0.0.0/8", ROUTE_PRIVATE },
-		{ "address,dns,mtu", "10.0.0.0/8", ROUTE_OUTSIDE },
+		{ "address,dns,mtu", "10.0.0.0/8", ROUTE_PRIVATE },
 		{ "2001:db8::/32", "2001:db8:7::/48", ROUTE_GOOD },
 	};
 

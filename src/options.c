@@ -36,6 +36,8 @@ bool domain_valid(const char *text)
 {
 	size_t label = 0, len;
 
+	if (*text == '-')
+		return false; /* to a hook's programs it would be an option */
 	for (len = 0; text[len]; ++len) {
 		char c = text[len];
 

@@ -71,7 +71,10 @@ uint32_t want_bit(const char *word, size_t len);
 /* The word of the lowest of these bits: "route", ...; NULL for none. */
 const char *want_word(uint32_t want);
 
-/* Letters, digits, `-', `_' and `.'; labels of 1 to 63 characters, 253 in all (RFC 1035, 2.3.4). */
+/*
+ * Letters, digits, `-' (not the first), `_' and `.'; labels of 1 to 63 characters, 253 in all
+ * (RFC 1035, 2.3.4).
+ */
 bool domain_valid(const char *text);
 
 #endif

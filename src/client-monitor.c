@@ -132,21 +132,6 @@ static void order_connect(const struct client_connect *order)
 		close(fd);
 }
 
-static bool lease_valid(const struct lifecycle_lease *lease, uint64_t now)
-{
-	bool any = false;
-
-	for (int v = V4; v < FAMILIES; ++v) {
-		if (!lease->ip[v].family)
-			continue;
-		if (lease->ip[v].family != family_of(v) || !cidr_is_host(&lease->ip[v]) ||
-		    !cidr_is_assignable(&lease->ip[v]))
-			return false;
-		any = true;
-	}
-	return !any || (lease->until > now && lease->until - now <= LEASE_TIME_MAX * 1000ULL);
-}
-
 static bool lease_any(const struct lifecycle_lease *lease)
 {
 	return lease->ip[V4].family || lease->ip[V6].family;
@@ -193,7 +178,7 @@ static void lease_set(const struct client_change *change)
 	/* A delay of ours may have eaten up what was left. */
 	if (lease_any(lease) && lease->until <= now)
 		return;
-	if (!lease_valid(lease, now) || !options_valid(&change->options)) {
+	if (!lifecycle_lease_valid(lease, now) || !options_valid(&change->options)) {
 		log_line(LOG_ERR, "the engine wants what no lease can have: ignored");
 		return;
 	}

@@ -40,6 +40,24 @@ bool lifecycle_holds(const struct lifecycle *l)
 	return l->lease.ip[V4].family || l->lease.ip[V6].family;
 }
 
+bool lifecycle_lease_valid(const struct lifecycle_lease *lease, uint64_t now)
+{
+	struct cidr masked;
+	bool any = false;
+
+	for (int v = V4; v < FAMILIES; ++v) {
+		if (!lease->ip[v].family)
+			continue;
+		masked = lease->ip[v];
+		cidr_mask(&masked); /* nothing behind an IPv4 address: it would be no one's */
+		if (lease->ip[v].family != family_of(v) || !cidr_is_host(&lease->ip[v]) ||
+		    !cidr_is_assignable(&lease->ip[v]) || cidr_compare(&masked, &lease->ip[v]))
+			return false;
+		any = true;
+	}
+	return !any || (lease->until > now && lease->until - now <= LEASE_TIME_MAX * 1000ULL);
+}
+
 uint64_t lifecycle_deadline(const struct lifecycle *l)
 {
 	/* While releasing, the end of the lease changes nothing any more. */

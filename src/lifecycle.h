@@ -148,6 +148,9 @@ void lifecycle_event(struct lifecycle *l, uint64_t now, const struct lifecycle_e
 /* When EVENT_TIME is due; UINT64_MAX: never. */
 uint64_t lifecycle_deadline(const struct lifecycle *l);
 
+/* Whether there can be such a lease at the time now: for one that another process has made. */
+bool lifecycle_lease_valid(const struct lifecycle_lease *lease, uint64_t now);
+
 /* Whether any address is held. */
 bool lifecycle_holds(const struct lifecycle *l);
 

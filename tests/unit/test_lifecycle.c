@@ -1126,6 +1126,47 @@ static void a_call_means_nothing_when_down_or_at_the_end(void **state)
 	assert_false(a.ask);
 }
 
+/* By the other half, which believes nothing. */
+static void a_lease_that_cannot_be_is_told_from_one_that_can(void **state)
+{
+	static const struct cidr bad[] = {
+		{ AF_INET, 31, { 192, 0, 2, 6 } }, { AF_INET, 128, { 192, 0, 2, 7 } },
+		{ AF_INET, 32, { 127, 0, 0, 1 } }, { AF_INET, 32, { 224, 0, 0, 1 } },
+		{ AF_INET, 32, { 0 } }, { AF_INET6, 32, { 192, 0, 2, 7 } },
+		{ AF_INET6, 128, { 0xfe, 0x80 } }, { AF_INET6, 128, { 0xff, 2, [15] = 1 } },
+		{ AF_INET, 32, { 192, 0, 2, 7, [15] = 1 } },
+		{ AF_INET6, 128, { [15] = 1 } }, { AF_INET6, 127, { 0x20, 1 } },
+		{ AF_INET6, 128, { 0x20, 1, 0x0d, 0xb8, [15] = 7 } }, { 77, 32, { 192, 0, 2, 7 } },
+	};
+	const struct lifecycle_lease good = {
+		.ip = { granted.ip[V4], granted.ip[V6] },
+		.until = now + 1,
+	};
+	struct lifecycle_lease lease = { .until = 0 };
+
+	(void)state;
+	assert_true(lifecycle_lease_valid(&lease, now));
+	assert_true(lifecycle_lease_valid(&good, now));
+	assert_false(lifecycle_lease_valid(&good, now + 1));
+	lease = good;
+	lease.until = now + LEASE_TIME_MAX * 1000ULL;
+	assert_true(lifecycle_lease_valid(&lease, now));
+	++lease.until;
+	assert_false(lifecycle_lease_valid(&lease, now));
+	lease.until = NEVER;
+	assert_false(lifecycle_lease_valid(&lease, now));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); ++i) {
+		lease = good;
+		lease.ip[V4] = bad[i];
+		assert_false(lifecycle_lease_valid(&lease, now));
+		if (bad[i].family != AF_INET6 || bad[i].ip[2] == 0x0d)
+			continue;
+		lease = good;
+		lease.ip[V6] = bad[i];
+		assert_false(lifecycle_lease_valid(&lease, now));
+	}
+}
+
 #define TEST(function) cmocka_unit_test_setup(function, begin)
 
 static void counts(void **state)
@@ -1214,6 +1255,7 @@ int main(void)
 		TEST(asks_at_once_when_called_without_a_lease),
 		TEST(asks_again_after_the_answer_when_called_meanwhile),
 		TEST(a_call_means_nothing_when_down_or_at_the_end),
+		TEST(a_lease_that_cannot_be_is_told_from_one_that_can),
 		TEST(asks_when_started_with_the_link_down),
 		TEST(renews_at_once_what_another_has_left),
 		TEST(renews_at_half_the_lease_by_chance_earlier),

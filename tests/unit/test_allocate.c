@@ -474,6 +474,14 @@ static void what_it_holds_comes_before_a_reservation_but_not_what_it_had(void **
 	assert_int_equal(ask('A', &any), STATUS_OK);
 	assert_granted(V4, "192.0.2.9");
 	assert_int_equal(d.holding[V4], HOLDING_RESERVED);
+	/* Unless it may be a leased one, taken out since the reading. */
+	book.reading_stamp = 4;
+	has('A', HOLDING_PAST, "192.0.2.50")->order = 5;
+	assert_int_equal(ask('A', &any), STATUS_OK);
+	assert_granted(V4, "192.0.2.50");
+	book.reading_stamp = 5;
+	assert_int_equal(ask('A', &any), STATUS_OK);
+	assert_granted(V4, "192.0.2.9");
 }
 
 /* --- the last resort --- */

@@ -77,7 +77,11 @@ class Device:
         while True:
             connection, _ = listener.accept()
             with connection, connection.makefile("rw") as stream:
-                lines = [line.rstrip("\n") for line in iter(stream.readline, "\n") if line]
+                lines = []
+                for line in stream:  # which ends at once for who only looks whether we listen
+                    if line == "\n":
+                        break
+                    lines.append(line.rstrip("\n"))
                 answer = self.get() if lines and lines[0] == "get=1" else self.set(lines[1:])
                 try:
                     stream.write("".join(line + "\n" for line in answer + ["errno=0", ""]))

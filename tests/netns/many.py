@@ -82,7 +82,9 @@ class Device:
                     if line == "\n":
                         break
                     lines.append(line.rstrip("\n"))
-                answer = self.get() if lines and lines[0] == "get=1" else self.set(lines[1:])
+                if not lines:
+                    continue
+                answer = self.get() if lines[0] == "get=1" else self.set(lines[1:])
                 try:
                     stream.write("".join(line + "\n" for line in answer + ["errno=0", ""]))
                     stream.flush()

@@ -166,6 +166,8 @@ $(BUILD)/unit/$(1)/obj/%.o: src/%.c $(BUILD)/flags
 
 $(BUILD)/unit/$(1)/test_compat_kernel: tests/unit/fake_mnl.c
 $(BUILD)/unit/$(1)/test_allocate $(BUILD)/unit/$(1)/test_guard: tests/unit/fake_reading.c
+$(foreach t,default_route hook resolver runner,$(BUILD)/unit/$(1)/test_$(t)): \
+	tests/unit/fake_program.c
 $(BUILD)/unit/$(1)/%: tests/unit/%.c $$($(1)_objects) $(BUILD)/flags
 	$$(call say,LD,$$@)$$(CC) $$(CPPFLAGS) -Itests/unit -DRUNSTATEDIR='"run"' $$(CFLAGS) $$(WERROR) \
 		$$(flavour_$(1)) $$(LDFLAGS) -o $$@ $$(filter %.c %.o,$$^) $$(LDLIBS) -lcmocka

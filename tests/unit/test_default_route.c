@@ -11,43 +11,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "default-route.h"
+#include "fake_program.h"
 #include "log.h"
 #include "loop.h"
+
+#define NOTE "echo \"$@\" >>calls\n"
 
 enum { BOTH = DEFAULT_ROUTE_V4 | DEFAULT_ROUTE_V6 };
 
 static struct runner runner;
 static struct default_route route;
 static int additions;
-
-static void script(const char *text)
-{
-	int fd = open("wg-quick", O_WRONLY | O_CREAT | O_TRUNC, 0755);
-
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "#!/bin/sh\ncd %s || exit\necho \"$@\" >>calls\n%s",
-			    getenv("PATH"), text) > 0);
-	close(fd);
-}
-
-static const char *content(const char *path)
-{
-	static char buf[4096];
-	int fd = open(path, O_RDONLY);
-	ssize_t len = fd < 0 ? 0 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[len > 0 ? len : 0] = '\0';
-	return buf;
-}
 
 static const char *calls(void)
 {
@@ -75,10 +54,9 @@ static int begin(void **state)
 		.runner = &runner, .interface = "nosuch7", .added = added, .unmark = true,
 	};
 	unlink("calls");
-	unlink("log");
 	assert_non_null(realpath(".", here));
 	setenv("PATH", here, 1);
-	script("");
+	fake_script("wg-quick", NOTE);
 	return 0;
 }
 
@@ -130,7 +108,7 @@ static void what_was_left_is_set_up_anew_or_undone(void **state)
 static void changes_meanwhile(void **state)
 {
 	(void)state;
-	script("/bin/sleep 0.2\n");
+	fake_script("wg-quick", NOTE "/bin/sleep 0.2\n");
 	default_route_set(&route, DEFAULT_ROUTE_V4);
 	runner_turn(&runner, now_ms());
 	for (int i = 0; i < 100; ++i)
@@ -145,25 +123,22 @@ static void changes_meanwhile(void **state)
 
 static void what_failed_is_undone_and_not_tried_again(void **state)
 {
-	int error = dup(STDERR_FILENO), fd = open("log", O_RDWR | O_CREAT | O_APPEND, 0600);
 	const char *found;
 
 	(void)state;
-	dup2(fd, STDERR_FILENO);
-	close(fd);
-	script("exit 1\n");
+	log_catch();
+	fake_script("wg-quick", NOTE "exit 1\n");
 	default_route_set(&route, DEFAULT_ROUTE_V4);
 	runner_drain(&runner);
 	default_route_set(&route, DEFAULT_ROUTE_V4);
 	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\n");
-	script("");
+	fake_script("wg-quick", NOTE);
 	default_route_set(&route, 0);
 	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0\n");
 	assert_int_equal(additions, 0);
 	default_route_set(&route, DEFAULT_ROUTE_V4);
 	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\n");
-	dup2(error, STDERR_FILENO);
-	close(error);
+	log_restore();
 	found = strstr(content("log"), "`wg-quick' ended with status 1: for default routes, the "
 				       "wg-quick that comes with wg-dynamic must be the first");
 	assert_non_null(found);

@@ -11,12 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fake_program.h"
 #include "hook.h"
 #include "log.h"
 #include "loop.h"
@@ -26,35 +25,14 @@ static struct options options;
 static const uint8_t key[KEY_LEN] = "the public key of the server ...";
 static char hook[PATH_MAX];
 
-static const char *content(const char *path)
-{
-	static char buf[32768];
-	int fd = open(path, O_RDONLY);
-	ssize_t len = fd < 0 ? 0 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[len > 0 ? len : 0] = '\0';
-	return buf;
-}
-
 static int begin(void **state)
 {
-	char here[PATH_MAX];
-	int fd;
-
 	(void)state;
 	memset(&runner, 0, sizeof(runner));
 	memset(&options, 0, sizeof(options));
 	unlink("out");
-	unlink("log");
 	setenv("PATH", "/usr/bin:/bin", 1);
-	assert_non_null(realpath(".", here));
-	fd = open("hook", O_WRONLY | O_CREAT | O_TRUNC, 0755);
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "#!/bin/sh\n{ echo \"$# $*\"; env; } >>%s/out\n", here) > 0);
-	close(fd);
-	assert_non_null(realpath("hook", hook));
+	fake_program(hook, "hook", "#!/bin/sh\n{ echo \"$# $*\"; env; } >>\"${0%/*}/out\"\n");
 	return 0;
 }
 
@@ -173,19 +151,16 @@ static void too_long_a_path(void **state)
 static void events_of_a_slow_hook_are_skipped(void **state)
 {
 	const struct hook_facts facts = { .options = &options, .server = key };
-	int error = dup(STDERR_FILENO), fd = open("log", O_RDWR | O_CREAT | O_APPEND, 0600);
 
 	(void)state;
-	dup2(fd, STDERR_FILENO);
-	close(fd);
+	log_catch();
 	hook_run(&runner, hook, "wg7", HOOK_BOUND, &facts);
 	runner_turn(&runner, now_ms());
 	for (int i = 0; i < 8; ++i)
 		hook_run(&runner, hook, "wg7", HOOK_RENEWED, &facts);
 	hook_run(&runner, hook, "wg7", HOOK_EXPIRED, &facts);
 	runner_drain(&runner);
-	dup2(error, STDERR_FILENO);
-	close(error);
+	log_restore();
 	assert_int_equal(strncmp(content("out"), "2 wg7 bound\n", 12), 0);
 	assert_null(strstr(content("out"), "renewed"));
 	assert_non_null(strstr(content("out"), "2 wg7 expired\n"));

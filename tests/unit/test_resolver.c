@@ -13,56 +13,29 @@
 #include <string.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fake_program.h"
 #include "log.h"
 #include "resolver.h"
 
 static struct runner runner;
 static struct resolver resolver;
 static struct options own, pushed;
-static int error_fd;
-
-static void script(const char *text)
-{
-	int fd = open("resolvconf", O_WRONLY | O_CREAT | O_TRUNC, 0755);
-
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "#!/bin/sh\ncd %s || exit\n%s", getenv("PATH"), text) > 0);
-	close(fd);
-}
-
-static const char *content(const char *path)
-{
-	static char buf[16384];
-	int fd = open(path, O_RDONLY);
-	ssize_t len = fd < 0 ? 0 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[len > 0 ? len : 0] = '\0';
-	return buf;
-}
 
 static int begin(void **state)
 {
 	char here[PATH_MAX];
-	int fd;
 
 	(void)state;
 	unlink("calls");
-	unlink("log");
-	error_fd = dup(STDERR_FILENO);
-	fd = open("log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	dup2(fd, STDERR_FILENO);
-	close(fd);
+	log_catch();
 	log_open("wg7");
 	assert_non_null(realpath(".", here));
 	setenv("PATH", here, 1);
-	script("{ printf '<%s>' \"$@\"; echo; [ \"$1\" != -a ] || /bin/cat; } >>calls\n");
+	fake_script("resolvconf",
+		    "{ printf '<%s>' \"$@\"; echo; [ \"$1\" != -a ] || /bin/cat; } >>calls\n");
 	memset(&runner, 0, sizeof(runner));
 	memset(&own, 0, sizeof(own));
 	memset(&pushed, 0, sizeof(pushed));
@@ -75,8 +48,7 @@ static int end(void **state)
 {
 	(void)state;
 	runner_drain(&runner);
-	dup2(error_fd, STDERR_FILENO);
-	close(error_fd);
+	log_restore();
 	return 0;
 }
 
@@ -200,10 +172,10 @@ static void what_failed_is_tried_again(void **state)
 {
 	(void)state;
 	push("dns", "192.0.2.53");
-	script("echo failed >>calls; exit 1\n");
+	fake_script("resolvconf", "echo failed >>calls; exit 1\n");
 	assert_string_equal(set(), "failed\n");
 	assert_non_null(strstr(content("log"), "`resolvconf' ended with status 1\n"));
-	script("echo fine >>calls\n");
+	fake_script("resolvconf", "echo fine >>calls\n");
 	assert_string_equal(set(), "fine\n");
 	assert_string_equal(set(), "");
 }

@@ -19,27 +19,22 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fake_program.h"
 #include "log.h"
 #include "loop.h"
 #include "runner.h"
 
 static struct runner runner;
 static char outcome[64]; /* a letter for each done() */
-static int logged_fd, error_fd;
 
 /* Standard error is a file meanwhile. */
 static int begin(void **state)
 {
-
 	(void)state;
 	memset(&runner, 0, sizeof(runner));
 	memset(outcome, 0, sizeof(outcome));
 	unlink("out");
-	unlink("log");
-	error_fd = dup(STDERR_FILENO);
-	logged_fd = open("log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	assert_true(logged_fd >= 0);
-	dup2(logged_fd, STDERR_FILENO);
+	log_catch();
 	log_open("wg7");
 	return 0;
 }
@@ -47,39 +42,13 @@ static int begin(void **state)
 static int end(void **state)
 {
 	(void)state;
-	dup2(error_fd, STDERR_FILENO);
-	close(error_fd);
-	close(logged_fd);
+	log_restore();
 	return 0;
-}
-
-static const char *content(const char *path)
-{
-	static char buf[8192];
-	int fd = open(path, O_RDONLY);
-	ssize_t len = fd < 0 ? 0 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[len > 0 ? len : 0] = '\0';
-	return buf;
 }
 
 static void count(void *data, bool success)
 {
 	outcome[strlen(outcome)] = success ? *(const char *)data : '-';
-}
-
-/* An executable file of this name in the working directory, and its whole path. */
-static const char *script(char path[static PATH_MAX], const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0755);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-	assert_non_null(realpath(name, path));
-	return path;
 }
 
 static int add(const char *path, const char *one, const char *two, const char *letter)
@@ -102,7 +71,7 @@ static void arguments_and_environment(void **state)
 	(void)state;
 	assert_non_null(realpath(".", out));
 	strcat(out, "/out");
-	script(path, "show", "#!/bin/sh\n{ printf '<%s>' \"$@\" \"$ONE\" \"${TWO-unset}\" "
+	fake_program(path, "show", "#!/bin/sh\n{ printf '<%s>' \"$@\" \"$ONE\" \"${TWO-unset}\" "
 	       "\"${HOME-unset}\" \"$PWD\" ; /bin/cat; } >\"$4\"\n");
 	setenv("HOME", "/nowhere", 1);
 	assert_int_equal(runner_add(&runner, &program), 0);
@@ -124,7 +93,7 @@ static void one_at_a_time_in_order(void **state)
 	(void)state;
 	assert_non_null(realpath(".", out));
 	strcat(out, "/out");
-	script(path, "twice", "#!/bin/sh\necho $1 >>$2\nsleep 0.1\necho $1 >>$2\n");
+	fake_program(path, "twice", "#!/bin/sh\necho $1 >>$2\nsleep 0.1\necho $1 >>$2\n");
 	for (int i = 0; i < 3; ++i)
 		assert_int_equal(add(path, i == 0 ? "x" : i == 1 ? "y" : "z", out,
 				     i == 0 ? "x" : i == 1 ? "y" : "z"), 0);
@@ -138,9 +107,9 @@ static void failures_are_named(void **state)
 	char fails[PATH_MAX], dies[PATH_MAX], foreign[PATH_MAX];
 
 	(void)state;
-	script(fails, "fails", "#!/bin/sh\nexit 3\n");
-	script(dies, "dies", "#!/bin/sh\nkill -SEGV $$\n");
-	script(foreign, "foreign", "neither this\n");
+	fake_program(fails, "fails", "#!/bin/sh\nexit 3\n");
+	fake_program(dies, "dies", "#!/bin/sh\nkill -SEGV $$\n");
+	fake_program(foreign, "foreign", "neither this\n");
 	add(fails, NULL, NULL, "a");
 	add(dies, NULL, NULL, "b");
 	add("no-such-program", NULL, NULL, "c");
@@ -164,7 +133,7 @@ static void what_hangs_is_killed_with_its_children(void **state)
 	(void)state;
 	assert_non_null(realpath(".", out));
 	strcat(out, "/out");
-	script(path, "hangs", "#!/bin/sh\ntrap '' TERM INT\necho $$ >$1\nsleep 1000 &\n"
+	fake_program(path, "hangs", "#!/bin/sh\ntrap '' TERM INT\necho $$ >$1\nsleep 1000 &\n"
 	       "echo $! >>$1\nwait\nwait\n");
 	add(path, out, NULL, "a");
 	add("true", NULL, NULL, "b");
@@ -247,7 +216,7 @@ static void signals_and_output(void **state)
 	const char *ignored;
 
 	(void)state;
-	script(path, "speaks", "#!/bin/sh\necho spoken; echo moaned >&2\n"
+	fake_program(path, "speaks", "#!/bin/sh\necho spoken; echo moaned >&2\n"
 	       "grep -E '^Sig(Blk|Ign)' /proc/self/status\n");
 	signal(SIGPIPE, SIG_IGN);
 	runner.verbose = true;
@@ -267,8 +236,8 @@ static void programs_are_found(void **state)
 
 	(void)state;
 	assert_non_null(realpath(".", here));
-	script(path, "mine", "#!/bin/sh\n");
-	script(path, "text", "");
+	fake_program(path, "mine", "#!/bin/sh\n");
+	fake_program(path, "text", "");
 	chmod("text", 0644);
 	mkdir("folder", 0755);
 	setenv("PATH", ".:relative", 1);

@@ -6,12 +6,8 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	load leases
-	RAW=''
-	two_hosts fe80::/128
-	only_tunnel srv c1
-	on srv wg set wg0 peer "${PUB[c1]}" \
-		allowed-ips "${LL[c1]}/128,192.0.2.7/32,2001:db8::7/128"
+	load pushing
+	pushing_add
 	stub c1 resolvconf <<-'EOF_'
 		#!/bin/bash
 		printf '<%s>' "$@"
@@ -24,23 +20,6 @@ setup() {
 
 teardown() {
 	hosts_del
-}
-
-no_server() {
-	[[ -z $RAW ]] || on srv kill "$RAW" 2>/dev/null || true
-	RAW=''
-	wait_for 3 not listens srv 970
-}
-
-# To be renewed after a second unless told.
-pushes() { # LINE...: from now on the server answers with a lease and these lines.
-	local lines
-	printf -v lines '%s\\n' "$@"
-	no_server
-	raw_server srv --limit 60 @read "ip=${IP4-192.0.2.7}/32\\nip=2001:db8::7/128\\n\
-leasestart=%now%\\nleasetime=${LEASE-60}\\nrenew=${RENEW-1}\\n${1+$lines}errno=0\\n\\n" \
-		@close @repeat
-	RAW=$SPID
 }
 
 dynamic() { # WORD...: in c1, where even wg-quick may be a stub.

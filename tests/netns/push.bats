@@ -4,36 +4,16 @@
 # written by hand, good and hostile. Its AllowedIPs are fe80::/128 alone.
 
 setup() {
-	load leases
-	RAW=''
-	two_hosts fe80::/128
-	only_tunnel srv c1
+	load pushing
+	pushing_add
 	on srv ip address add 10.77.0.1/32 dev lo
 	on srv ip address add fd77::1/128 dev lo
 	on srv ip route add 192.0.2.7/32 dev wg0
 	on srv ip route add 2001:db8::7/128 dev wg0
-	on srv wg set wg0 peer "${PUB[c1]}" \
-		allowed-ips "${LL[c1]}/128,192.0.2.7/32,2001:db8::7/128"
 }
 
 teardown() {
 	hosts_del
-}
-
-no_server() {
-	[[ -z $RAW ]] || on srv kill "$RAW" 2>/dev/null || true
-	RAW=''
-	wait_for 3 not listens srv 970
-}
-
-# To be renewed after a second unless told.
-pushes() { # LINE...: from now on the server answers with a lease and these lines.
-	local lines
-	printf -v lines '%s\\n' "$@"
-	no_server
-	raw_server srv --limit 60 @read "ip=192.0.2.7/32\\nip=2001:db8::7/128\\nleasestart=%now%\\n\
-leasetime=${LEASE-60}\\nrenew=${RENEW-1}\\n${1+$lines}errno=0\\n\\n" @close @repeat
-	RAW=$SPID
 }
 
 client() { # WORD...

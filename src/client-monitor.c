@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "client-check.h"
+#include "client-interface.h"
 #include "client-report.h"
 #include "client-socket.h"
 #include "client-words.h"
@@ -40,7 +39,6 @@ enum {
 	LOOK_MS = 1000, /* from one look at the host's networks to the next */
 	CHECK_MS = 30000, /* from one look at AllowedIPs to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
-	ROUTE_METRIC = 1024,
 	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
 };
 
@@ -261,45 +259,10 @@ static const struct supervisor_calls calls = { engine_up, engine_message, engine
 
 /* --- the interface --- */
 
-struct look {
-	bool found;
-};
-
-static bool look_each(const struct net_address *address, void *data)
-{
-	struct look *look = data;
-
-	if (address->ifindex == monitor.setup.ifindex &&
-	    !cidr_compare(&address->cidr, &monitor.setup.link_local))
-		look->found = true;
-	return !look->found;
-}
-
-/* Where there is no route to the server, one is added. Returns 0 or -errno. */
-static int server_route(void)
-{
-	uint8_t type;
-	int ret;
-
-	if (!net_route_type(monitor.setup.ifindex, &client_server_address, &type))
-		return 0;
-	ret = net_route_add(monitor.setup.ifindex, RT_TABLE_MAIN, &client_server_address,
-			    ROUTE_METRIC);
-	monitor.route_added |= !ret;
-	return ret == -EEXIST ? 0 : ret;
-}
-
-/* Going down has taken away all that is IPv6 on it. */
 static void restore(void)
 {
-	struct look look = { false };
-	unsigned int ifindex = monitor.setup.ifindex;
-	int ret = net_addresses(look_each, &look);
+	int ret = interface_restore(&monitor.setup, &monitor.route_added);
 
-	if (!ret && !look.found)
-		ret = net_address_set(ifindex, &monitor.setup.link_local, NET_FOREVER);
-	if (!ret)
-		ret = server_route();
 	if (ret)
 		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
 			 strerror(-ret));
@@ -548,7 +511,7 @@ static void interface_start(void)
 
 	monitor.up = true; /* it was, a moment ago */
 	link_look();
-	ret = server_route();
+	ret = interface_route(&monitor.setup, &monitor.route_added);
 	if (ret)
 		log_line(LOG_ERR, "cannot add a route to fe80::: %s", strerror(-ret));
 	monitor.holding.ifindex = monitor.setup.ifindex;
@@ -570,8 +533,7 @@ static void end(void)
 	hook_end(&monitor.hook, HOOK_RELEASED);
 	runner_drain(&monitor.runner);
 	if (monitor.route_added && !monitor.gone)
-		net_route_delete(monitor.setup.ifindex, RT_TABLE_MAIN, &client_server_address,
-				 ROUTE_METRIC);
+		interface_route_delete(&monitor.setup);
 	control_unlink(monitor.setup.interface, "client");
 }
 

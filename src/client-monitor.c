@@ -75,11 +75,9 @@ const struct message_rule client_monitor_rules[CLIENT_TYPES] = {
 
 static void tell_network(void)
 {
-	struct client_network network = {
-		.head.type = CLIENT_NETWORK,
-		.options = monitor.network.now.options,
-	};
+	struct client_network network = { .head.type = CLIENT_NETWORK };
 
+	network_shown(&monitor.network, &network.options);
 	memcpy(network.allowed, monitor.network.now.allowed, sizeof(network.allowed));
 	supervisor_send(&monitor.supervisor, &network.head, sizeof(network), -1);
 }
@@ -448,6 +446,7 @@ static void network_start(void)
 		.words = &monitor.words,
 		.runner = &monitor.runner,
 		.default_added = default_added,
+		.resolver_changed = tell_network,
 	};
 	network_adopt(&monitor.network);
 }

@@ -366,6 +366,13 @@ void network_set(struct network *n, const struct options *pushed)
 	reading_unmap(&reading);
 }
 
+void network_shown(const struct network *n, struct options *options)
+{
+	*options = n->now.options;
+	if (!n->resolver.there)
+		options_clear(options, WANT_DNS);
+}
+
 void network_again(struct network *n)
 {
 	const struct options pushed = n->pushed;
@@ -444,6 +451,7 @@ void network_adopt(struct network *n)
 	if (now->ifindex != n->ifindex)
 		forget(n);
 	resolver_init(&n->resolver, n->runner, n->interface, &words->own);
+	n->resolver.changed = n->resolver_changed;
 	n->default_route = (struct default_route){
 		.runner = n->runner,
 		.interface = n->interface,

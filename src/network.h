@@ -33,6 +33,7 @@ struct network {
 	const struct client_words *words;
 	struct runner *runner; /* for what other programs do */
 	void (*default_added)(void); /* is called after that */
+	void (*resolver_changed)(void); /* is called after network_shown() has, by resolvconf */
 
 	struct network_state now; /* what is configured */
 	struct options pushed; /* as it came last */
@@ -61,6 +62,9 @@ void network_addresses(struct network *network, struct cidr ip[static FAMILIES])
  * options_valid(). Logs what is done, what is refused and why (once), and what can't be done.
  */
 void network_set(struct network *network, const struct options *pushed);
+
+/* Of what is configured, what is in force: resolvers are once resolvconf has taken them. */
+void network_shown(const struct network *network, struct options *options);
 
 /* Judges again what was pushed last, and puts back what is gone; for when the host has changed. */
 void network_again(struct network *network);

@@ -145,7 +145,10 @@ static void set_done(void *data, bool success)
 {
 	struct resolver *r = data;
 
+	r->there = success && !runner_waiting(r->runner, r);
 	r->failed = !success;
+	if (r->changed)
+		r->changed();
 }
 
 static void resolvconf_add(struct resolver *r)
@@ -185,7 +188,10 @@ void resolver_set(struct resolver *r, const struct options *pushed)
 		resolver_unset(r);
 		return;
 	}
-	if ((!r->failed && !strcmp(text, r->text)) || !resolvconf_there(r))
+	if (!r->failed && !strcmp(text, r->text))
+		return;
+	r->there = false;
+	if (!resolvconf_there(r))
 		return;
 	strcpy(r->text, text);
 	resolvconf_add(r);
@@ -210,7 +216,7 @@ void resolver_unset(struct resolver *r)
 	if (!*r->text)
 		return;
 	*r->text = '\0';
-	r->failed = false;
+	r->there = r->failed = false;
 	runner_drop(r->runner, r);
 	resolvconf_delete(r->runner, r->name, r);
 }

@@ -20,8 +20,10 @@ enum {
 struct resolver {
 	struct runner *runner;
 	const struct options *own; /* resolvers and search domains of the user; may be none */
+	void (*changed)(void); /* set by the caller: is called after `there' has; or NULL */
 	char name[RESOLVER_NAME]; /* of the record */
 	char text[RESOLVER_TEXT]; /* what it says, or shall say soon; "": there is none */
+	bool there; /* resolvconf has taken text */
 	bool failed; /* text has not got there */
 	bool missing; /* resolvconf is, which has been said */
 	bool lonely; /* search domains without a resolver, which has been said */

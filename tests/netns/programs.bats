@@ -189,10 +189,34 @@ told() { # EVENT VARIABLE=VALUE...
 	on c1 env PATH="$NS/c1/few" "$(PATH=$BUILD:$PATH type -P wg-dynamic)" client wg0 \
 		accept address,dns 2>"$BATS_TEST_TMPDIR/said"
 	has_addr c1 wg0 192.0.2.7
+	not shows_dns
 	pushes dns=192.0.2.54
 	sleep 2.5
+	not shows_dns
 	stop
 	[ "$(cat "$BATS_TEST_TMPDIR/said" <(logs c1) | grep -c "there is no \`resolvconf' in PATH: install openresolv, or that of systemd-resolved")" -eq 1 ]
+}
+
+shows_dns() { # in all of the ways to show it.
+	[[ $(on c1 wg dynamic show wg0) == *$'\n  dns: 192.0.2.5'* ||
+		$(on c1 wg dynamic show wg0 dump) == *192.0.2.5* ||
+		$(on c1 wg dynamic show wg0 json) == *'"dns":["192.0.2.5'* ]]
+}
+
+@test "resolvers that resolvconf did not take are not shown, nor are search domains, until it does" {
+	stub c1 resolvconf <<<$'#!/bin/bash\ncat >/dev/null\n[[ $1 != -a || -e /run/fine ]]'
+	pushes dns=192.0.2.53 search=corp.example
+	run client accept address,dns
+	[[ $output == *"\`resolvconf' ended with status 1"* ]]
+	not shows_dns
+	[[ $(on c1 wg dynamic show wg0 json) != *corp.example* ]]
+	on c1 touch /run/fine
+	wait_for 5 shows_dns
+	[[ $(on c1 wg dynamic show wg0) == *$'\n  dns: 192.0.2.53\n  search: corp.example'* ]]
+	on c1 rm /run/fine
+	pushes dns=192.0.2.54
+	wait_for 5 not shows_dns
+	stop
 }
 
 openresolv() { # in c1, Debian's openresolv, which is unpacked only (install-deps.sh) or installed.

@@ -174,9 +174,11 @@ static void what_failed_is_tried_again(void **state)
 	push("dns", "192.0.2.53");
 	fake_script("resolvconf", "echo failed >>calls; exit 1\n");
 	assert_string_equal(set(), "failed\n");
+	assert_false(resolver.there);
 	assert_non_null(strstr(content("log"), "`resolvconf' ended with status 1\n"));
 	fake_script("resolvconf", "echo fine >>calls\n");
 	assert_string_equal(set(), "fine\n");
+	assert_true(resolver.there);
 	assert_string_equal(set(), "");
 }
 

@@ -204,7 +204,7 @@ static void change(const struct client_change *change)
 		lease_set(change);
 	if (change->report == REPORT_FAILED)
 		monitor.failure = change->failure;
-	client_report(change, &monitor.lease, &monitor.before);
+	client_report(change, &monitor.setup, &monitor.lease, &monitor.before);
 }
 
 static void engine_up(struct supervisor *supervisor)
@@ -412,8 +412,8 @@ static uint64_t turn(void *data)
 	look_again(now);
 	at = sooner(runner_turn(&monitor.runner, now), supervisor_turn(&monitor.supervisor, now));
 	if (is_ready(now)) {
-		if (monitor.waiting)
-			client_report_waited(&monitor.failure);
+		if (monitor.waiting && monitor.words.wait)
+			client_report_waited(&monitor.failure, &monitor.setup);
 		ready();
 	}
 	if (monitor.stop_at <= now)

@@ -2,6 +2,7 @@
 /* The engine's numbers in words. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <syslog.h>
 
 #include "client-report.h"
@@ -9,58 +10,108 @@
 #include "holding.h"
 #include "log.h"
 
-/* The usual causes, where there are any. */
-static const char *hint(const struct failure *failure)
+enum { HINT = 256 /* bytes, of the usual causes of a failure */ };
+
+/* Whether anything has ever come from the server, by WireGuard itself. */
+static bool has_shaken_hands(const struct client_setup *setup)
 {
+	struct reading reading = { 0 };
+	uint32_t peer = DEVICE_NOBODY;
+	bool shaken;
+
+	if (!client_reading(setup->interface, &reading))
+		peer = reading_peer(&reading, setup->server);
+	shaken = peer != DEVICE_NOBODY && reading.peers[peer].handshake != UINT32_MAX;
+	reading_unmap(&reading);
+	return shaken;
+}
+
+static void hint_unreachable(char *buf, size_t size, const struct client_setup *setup)
+{
+	char text[CIDR_STRLEN];
+
+	cidr_format(text, &setup->link_local);
+	if (has_shaken_hands(setup))
+		snprintf(buf, size, ": there has been a handshake, so is %s in the AllowedIPs of "
+			 "our peer on the server, and TCP port 970 open there?", text);
+	else
+		snprintf(buf, size, ": there has been no handshake yet: is the server up, is our "
+			 "public key that of a peer there, with AllowedIPs %s, and is the "
+			 "endpoint here right?", text);
+}
+
+static const char *hint_connect(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return ": does `wg dynamic server' run there? Is TCP port 970 filtered?";
+	case EADDRNOTAVAIL:
+		return ": the last connection is not over yet";
+	case EDESTADDRREQ:
+		return ": its peer has no endpoint";
+	default:
+		return NULL;
+	}
+}
+
+/* The usual causes, where there are any. */
+static void hint(char *buf, size_t size, const struct failure *failure,
+		 const struct client_setup *setup)
+{
+	char link_local[CIDR_STRLEN];
+	const char *text = NULL;
+
+	*buf = '\0';
 	switch (failure->kind) {
 	case FAILURE_SOCKET:
 		if (failure->error == EADDRNOTAVAIL)
-			return ": has the link-local address been removed?";
+			text = ": has the link-local address been removed?";
 		break;
 	case FAILURE_CONNECT:
-		if (failure->error == ECONNREFUSED)
-			return ": does `wg dynamic server' run there? Is TCP port 970 filtered?";
-		if (failure->error == EADDRNOTAVAIL)
-			return ": the last connection is not over yet";
-		if (failure->error == EDESTADDRREQ)
-			return ": its peer has no endpoint";
-		/* fall through */
+		text = hint_connect(failure->error);
+		if (!text)
+			hint_unreachable(buf, size, setup);
+		break;
 	case FAILURE_CONNECT_TIMEOUT:
-		return ": is the server up, is TCP port 970 filtered there, and is our link-local "
-		       "in its AllowedIPs for us?";
+		hint_unreachable(buf, size, setup);
+		break;
 	case FAILURE_CLOSED:
 		if (!failure->error)
-			return ": is our link-local in its AllowedIPs for us, as /128?";
+			snprintf(buf, size, ": is our link-local in its AllowedIPs for us, as %s?",
+				 cidr_format(link_local, &setup->link_local));
 		break;
 	case FAILURE_REFUSED:
 		if (failure->status == STATUS_UNAVAILABLE)
-			return ": are its pools used up?";
+			text = ": are its pools used up?";
 		break;
 	}
-	return "";
+	if (text)
+		snprintf(buf, size, "%s", text);
 }
 
-static void log_failed(const struct failure *failure)
+static void log_failed(const struct failure *failure, const struct client_setup *setup)
 {
-	char text[256];
+	char text[256], cause[HINT];
 
 	client_failure_text(text, sizeof(text), failure);
-	log_line(LOG_WARNING, "%s%s", text, hint(failure));
+	hint(cause, sizeof(cause), failure, setup);
+	log_line(LOG_WARNING, "%s%s", text, cause);
 }
 
 /* The wait is over: perhaps a request is still under way. */
-void client_report_waited(const struct failure *failure)
+void client_report_waited(const struct failure *failure, const struct client_setup *setup)
 {
-	const struct failure unreachable = { .kind = FAILURE_CONNECT_TIMEOUT };
 	const char *waited = daemon_parent() < 0 ? "no addresses yet" :
 			     "no addresses yet, going on in the background";
-	char text[256];
+	char text[256], cause[HINT];
 
 	client_failure_text(text, sizeof(text), failure);
-	if (*text) /* the hint has been said */
+	if (*text) { /* the hint has been said */
 		log_line(LOG_WARNING, "%s: %s", waited, text);
-	else
-		log_line(LOG_WARNING, "%s%s", waited, hint(&unreachable));
+		return;
+	}
+	hint_unreachable(cause, sizeof(cause), setup);
+	log_line(LOG_WARNING, "%s%s", waited, cause);
 }
 
 /* What the server sends in vain, once. */
@@ -79,8 +130,8 @@ static void log_ignored(const struct client_change *change)
 	dropped = change->options.dropped;
 }
 
-void client_report(const struct client_change *change, const struct lifecycle_lease *lease,
-		   const struct lifecycle_lease *was)
+void client_report(const struct client_change *change, const struct client_setup *setup,
+		   const struct lifecycle_lease *lease, const struct lifecycle_lease *was)
 {
 	char now[2 * CIDR_STRLEN], before[2 * CIDR_STRLEN];
 
@@ -100,7 +151,7 @@ void client_report(const struct client_change *change, const struct lifecycle_le
 		log_line(LOG_INFO, "the server answers again: %s renewed", now);
 		break;
 	case REPORT_FAILED:
-		log_failed(&change->failure);
+		log_failed(&change->failure, setup);
 		break;
 	case REPORT_EXPIRED:
 		log_line(LOG_WARNING, "the lease of %s has ended, not renewed: removed", before);

@@ -37,6 +37,26 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	bound c2 192.0.2.9 2001:db8::9
 }
 
+@test "a client that reaches no server says what may be wrong, with its link-local" {
+	local waited="no addresses yet, going on in the background: there has been"
+	two_hosts fe80::/128
+	up_server
+	on srv wg set wg0 peer "${PUB[c1]}" remove
+	run only_client c1 1
+	[ "$status" -eq 0 ]
+	[[ ${lines[-1]} == "wg-dynamic: wg0: $waited no handshake yet: is the server up, is our public key that of a peer there, with AllowedIPs ${LL[c1]}/128, and is the endpoint here right?" ]]
+	on c1 wg dynamic stop wg0
+
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips fe80::9/128
+	new_session c1
+	run on c1 wg dynamic client wg0 wait 2
+	[ "$status" -eq 0 ]
+	[[ ${lines[-1]} == "wg-dynamic: wg0: $waited a handshake, so is ${LL[c1]}/128 in the AllowedIPs of our peer on the server, and TCP port 970 open there?" ]]
+	wait_for 15 logged c1 "the server is not reachable: timed out: there has been a handshake, so is ${LL[c1]}/128 in"
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
+	wait_for 20 bound c1
+}
+
 @test "reservation: leased to its peer, and there after release and expiry" {
 	two_hosts
 	server_has c1 "192.0.2.50/32, 2001:db8::50/128"

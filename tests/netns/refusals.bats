@@ -331,7 +331,7 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	elapsed run on c1 wg dynamic client wg0 wait 0
 	[ "$status" -eq 0 ]
 	((MS < 5000))
-	[[ ${lines[-1]} == "wg-dynamic: wg0: no addresses yet, going on in the background"* ]]
+	[[ $output != *"no addresses yet"* ]] # nothing has been tried
 	[ "$(pids c1 client | wc -l)" -eq 3 ]
 	on c1 wg dynamic stop wg0
 

@@ -158,7 +158,7 @@ answer() { # LINE...: a message of these lines.
 
 @test "closed or reset before the answer is whole" {
 	local line="the server closed the connection without a whole answer"
-	denied "$line: is our link-local in its AllowedIPs for us, as /128?" @close
+	denied "$line: is our link-local in its AllowedIPs for us, as ${LL[c1]}/128?" @close
 	denied "$line: is our" 'ip=192.0.2.66/32\nleasestart=%now%\nleasetime=60\nerrno=0\n' @close
 	denied "$line" 'ip=192.0.2.6' @fin @close
 	denied "$line: Connection reset by peer" @rst

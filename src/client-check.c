@@ -9,10 +9,12 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "client-check.h"
 #include "daemon.h"
+#include "encoding.h"
 #include "log.h"
 #include "net.h"
 
@@ -141,6 +143,30 @@ bool client_server(const struct reading *reading, uint8_t key[static KEY_LEN])
 	if (!holder || holder->peer >= reading->head->peers)
 		return false;
 	memcpy(key, reading->peers[holder->peer].key, KEY_LEN);
+	return true;
+}
+
+bool client_server_moved(const struct client_setup *setup, uint8_t key[static KEY_LEN])
+{
+	static bool told;
+	struct reading reading = { 0 };
+	char text[WG_KEY_LEN_BASE64];
+	bool found;
+
+	if (client_reading(setup->interface, &reading))
+		return false;
+	found = client_server(&reading, key);
+	reading_unmap(&reading);
+	if (!found && !told)
+		log_line(LOG_WARNING, "no peer's allowed-ips cover fe80::, the server's address, "
+			 "any more: add fe80::/128 to those of the server, or the lease ends with "
+			 "its time");
+	told = !found;
+	if (!found || !memcmp(key, setup->server, KEY_LEN))
+		return false;
+	key_to_base64(text, key);
+	log_line(LOG_NOTICE, "the server is peer %s from now on, whose allowed-ips cover fe80:: "
+		 "by now", text);
 	return true;
 }
 

@@ -32,6 +32,12 @@ bool client_check(struct client_setup *setup);
 bool client_server(const struct reading *reading, uint8_t key[static KEY_LEN]);
 
 /*
+ * Whether that is another peer than setup's by now: then it's in key, after a line in the log.
+ * That there is none any more is logged once.
+ */
+bool client_server_moved(const struct client_setup *setup, uint8_t key[static KEY_LEN]);
+
+/*
  * Reads the device, by a child that it waits for; *reading is the caller's to unmap. Returns 0 or
  * -errno: -ETIMEDOUT, too, when daemon_parent() has gone meanwhile.
  */

@@ -37,7 +37,7 @@
 enum {
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
 	LOOK_MS = 1000, /* from one look at the host's networks to the next */
-	CHECK_MS = 30000, /* from one look at AllowedIPs to the next */
+	CHECK_MS = 30000, /* from one look at the peers to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
 };
@@ -86,6 +86,7 @@ static void tell_link(void)
 {
 	struct client_link link = { .head.type = CLIENT_LINK, .up = monitor.up };
 
+	memcpy(link.server, monitor.setup.server, KEY_LEN);
 	supervisor_send(&monitor.supervisor, &link.head, sizeof(link), -1);
 }
 
@@ -154,7 +155,6 @@ static bool hold(const struct lifecycle_lease *lease, const struct options *opti
 	there = holding_set(&monitor.holding, &set, now_ms());
 	if (lease_any(lease))
 		network_set(&monitor.network, options);
-	monitor.check_at = monitor.network.pushed.routes ? now_ms() + CHECK_MS : NEVER;
 	tell_network();
 	return there;
 }
@@ -371,6 +371,24 @@ static void ready(void)
 	daemon_ready();
 }
 
+/* The user may have given the server another key: it's asked at once, as after an `up'. */
+static bool follow(void)
+{
+	uint8_t key[KEY_LEN];
+	const bool up = monitor.up;
+
+	if (!client_server_moved(&monitor.setup, key))
+		return false;
+	network_leave(&monitor.network);
+	memcpy(monitor.setup.server, key, KEY_LEN);
+	monitor.up = false;
+	tell_link();
+	monitor.up = up;
+	if (up)
+		tell_link();
+	return true;
+}
+
 /* A network that this host has come to be connected to forbids routes into it. */
 static void look_again(uint64_t now)
 {
@@ -380,18 +398,19 @@ static void look_again(uint64_t now)
 	monitor.looked = now;
 	if (!monitor.up)
 		return;
+	follow();
 	network_again(&monitor.network);
 	tell_network();
 	hook_options(&monitor.hook, &monitor.network.now.options);
 }
 
-/* What `wg syncconf' and the like have taken away tells nobody. */
+/* What `wg set', `wg syncconf' and the like have done tells nobody. */
 static void check(uint64_t now)
 {
 	if (monitor.check_at > now)
 		return;
 	monitor.check_at = now + CHECK_MS;
-	if (!network_whole(&monitor.network))
+	if (follow() || (monitor.network.pushed.routes && !network_whole(&monitor.network)))
 		monitor.look_at = now;
 }
 
@@ -538,7 +557,8 @@ static void end(void)
 
 static int run(void)
 {
-	monitor.stop_at = monitor.look_at = monitor.check_at = NEVER;
+	monitor.stop_at = monitor.look_at = NEVER;
+	monitor.check_at = now_ms() + CHECK_MS;
 	if (!client_check(&monitor.setup) || !events_start() || !privileged_start())
 		return 1;
 	interface_start();

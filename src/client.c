@@ -516,6 +516,12 @@ static void start(const struct client_start *message, int fd)
 	happens(&event);
 }
 
+static void link_came(const struct client_link *link)
+{
+	memcpy(client.start.server, link->server, KEY_LEN);
+	happens_only(link->up ? EVENT_UP : EVENT_DOWN);
+}
+
 static void message_came(const union message_buffer *message, int fd)
 {
 	switch (message->head.type) {
@@ -526,7 +532,7 @@ static void message_came(const union message_buffer *message, int fd)
 		socket_came((const struct client_connect *)message, fd);
 		break;
 	case CLIENT_LINK:
-		happens_only(((const struct client_link *)message)->up ? EVENT_UP : EVENT_DOWN);
+		link_came((const struct client_link *)message);
 		break;
 	case CLIENT_NETWORK:
 		client.network = *(const struct client_network *)message;

@@ -50,6 +50,7 @@ struct client_connect {
 struct client_link {
 	struct message head;
 	uint32_t up;
+	uint8_t server[KEY_LEN]; /* public key */
 };
 
 struct client_network {

@@ -399,6 +399,28 @@ bool network_whole(const struct network *n)
 	return whole;
 }
 
+void network_leave(struct network *n)
+{
+	struct batch take = {
+		.network = n,
+		.flush = device_take,
+		.what = "take out of AllowedIPs",
+	};
+	struct reading reading = { 0 };
+	uint32_t server = DEVICE_NOBODY;
+
+	if (!client_reading(n->interface, &reading))
+		server = reading_peer(&reading, n->server);
+	for (uint32_t i = 0; server != DEVICE_NOBODY && i < n->now.options.routes; ++i) {
+		const struct cidr *route = &n->now.options.route[i];
+
+		if (n->now.allowed[i] && reading_has(&reading, server, route))
+			batch_add(&take, route);
+	}
+	batch_flush(&take);
+	reading_unmap(&reading);
+}
+
 void network_restore(struct network *n)
 {
 	network_again(n);

@@ -75,6 +75,12 @@ void network_again(struct network *network);
  */
 bool network_whole(const struct network *network);
 
+/*
+ * Takes what is pushed out of the server's AllowedIPs, for when another peer becomes the server:
+ * network_again() then gives it to that.
+ */
+void network_leave(struct network *network);
+
 /* Puts back what the interface has lost by going down. */
 void network_restore(struct network *network);
 

@@ -64,6 +64,62 @@ route_gone() { # HOST CIDR: from routing table and AllowedIPs.
 	pids c1 client
 }
 
+peer_is() { # KEY: the client takes that for the server, and has what it pushes.
+	[[ $(on c1 wg dynamic show wg0 dump) == *$'\tclient\tbound\t'"$1"$'\t'* ]] &&
+		[ "$(allowed c1 wg0 "$1" | sort)" = "$(printf '%s\n' 10.77.1.0/24 fe80::/128 | sort)" ] &&
+		pinged c1 10.77.1.1
+}
+
+new_key() { # of the server.
+	wg genkey >"$NS/srv/key"
+	on srv wg set wg0 private-key "$NS/srv/key"
+	wg pubkey <"$NS/srv/key"
+}
+
+@test "a server whose key changes is followed: within 30 s, and by a reload at once" {
+	local four six new third endpoint=${IP[srv]}:51820
+	wgq srv up wg0
+	wgq c1 up wg0
+	four=$(v4 c1) six=$(v6 c1)
+	peer_is "${PUB[srv]}"
+	sleep 1.5 # it has looked at the host's networks
+	new=$(new_key)
+	on c1 wg set wg0 peer "${PUB[srv]}" remove \
+		peer "$new" allowed-ips fe80::/128 endpoint "$endpoint"
+	wait_for 40 peer_is "$new"
+	logged c1 "the server is peer $new from now on" 1
+	bound c1 "$four" "$six"
+
+	# The old peer stays, and has nothing of ours any more.
+	third=$(new_key)
+	on c1 wg set wg0 peer "$third" allowed-ips fe80::/128 endpoint "$endpoint"
+	on c1 wg dynamic reload wg0
+	wait_for 5 peer_is "$third"
+	[ -z "$(allowed c1 wg0 "$new")" ]
+	bound c1 "$four" "$six"
+	logged c1 "no peer's allowed-ips cover fe80::" 0
+	logged c1 "route 10.77.1.0/24 withdrawn" 0
+}
+
+@test "a server that is no peer for a while: said once with the remedy, and taken back" {
+	local four six
+	wgq srv up wg0
+	wgq c1 up wg0
+	four=$(v4 c1) six=$(v6 c1)
+	on c1 wg set wg0 peer "${PUB[srv]}" remove
+	on c1 wg dynamic reload wg0
+	wait_for 5 logged c1 "no peer's allowed-ips cover fe80::, the server's address, any more: add fe80::/128 to those of the server"
+	on c1 wg dynamic reload wg0
+	wait_for 5 route_gone c1 10.77.1.0/24
+	bound c1 "$four" "$six"
+	on c1 bash -c 'wg syncconf wg0 <(exec wg-quick strip wg0)'
+	on c1 wg dynamic reload wg0
+	wait_for 5 peer_is "${PUB[srv]}"
+	bound c1 "$four" "$six"
+	logged c1 "no peer's allowed-ips cover fe80::" 1
+	logged c1 "the server is peer" 0
+}
+
 @test "two clients with values of their own; a reload with an error changes nothing for either" {
 	wgq srv up wg0
 	wgq c1 up wg0

@@ -61,6 +61,7 @@ struct monitor {
 	bool waiting; /* for the first addresses */
 	uint64_t wait_until, stop_at, look_at, check_at; /* NEVER */
 	uint64_t looked; /* at the host's networks */
+	uint32_t reloads;
 };
 
 static struct monitor monitor; /* large, and zero: so it takes no room in the file */
@@ -75,7 +76,10 @@ const struct message_rule client_monitor_rules[CLIENT_TYPES] = {
 
 static void tell_network(void)
 {
-	struct client_network network = { .head.type = CLIENT_NETWORK };
+	struct client_network network = {
+		.head.type = CLIENT_NETWORK,
+		.reloads = monitor.reloads,
+	};
 
 	network_shown(&monitor.network, &network.options);
 	memcpy(network.allowed, monitor.network.now.allowed, sizeof(network.allowed));
@@ -342,6 +346,13 @@ static void events_ready(struct watch *watch, uint32_t events)
 
 /* --- the daemon --- */
 
+/* In this turn. */
+static void reload(void)
+{
+	monitor.look_at = now_ms();
+	++monitor.reloads;
+}
+
 static void signals_ready(struct watch *watch, uint32_t events)
 {
 	struct signalfd_siginfo info;
@@ -349,7 +360,7 @@ static void signals_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
-			monitor.look_at = now_ms();
+			reload();
 		else if (info.ssi_signo != SIGCHLD)
 			stop();
 	}
@@ -396,10 +407,10 @@ static void look_again(uint64_t now)
 		return;
 	monitor.look_at = NEVER;
 	monitor.looked = now;
-	if (!monitor.up)
-		return;
-	follow();
-	network_again(&monitor.network);
+	if (monitor.up) {
+		follow();
+		network_again(&monitor.network);
+	}
 	tell_network();
 	hook_options(&monitor.hook, &monitor.network.now.options);
 }

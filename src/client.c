@@ -426,6 +426,7 @@ static size_t status_counters(char *buf, size_t size)
 	len += control_counter(buf + len, size - len, "renewals", c->renewals);
 	len += control_counter(buf + len, size - len, "expiries", c->expiries);
 	len += control_counter(buf + len, size - len, "calls", c->calls);
+	len += control_counter(buf + len, size - len, "reloads", client.network.reloads);
 	for (int i = FAILURE_NONE + 1; i < FAILURE_REFUSED; ++i)
 		len += control_counter(buf + len, size - len, failure_counters[i], c->failures[i]);
 	for (int i = STATUS_OK + 1; i <= STATUS_LATER; ++i)

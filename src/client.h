@@ -57,6 +57,7 @@ struct client_network {
 	struct message head;
 	struct options options;
 	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
+	uint32_t reloads; /* so many have been done */
 };
 
 /* CLIENT_CALLS, CLIENT_STOP, CLIENT_FINISHED. */

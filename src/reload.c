@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * `reload': has the server of an interface read its file and the device again, and waits for it;
- * and its client put back what is gone.
+ * `reload': has the server of an interface read its file and the device again, and its client put
+ * back what is gone; waits for both.
  */
 
 #include <errno.h>
@@ -20,16 +20,22 @@
 
 enum { PATIENCE_MS = 10000, PAUSE_MS = 10 };
 
-/* Of the server's status, what is of interest here. */
+/* Of a daemon's status, what is of interest here. */
 struct answer {
 	char config[SETTINGS_FILE]; /* "": none */
 	unsigned long reloads, refused; /* so many there have been */
 	bool known; /* that it can reload at all */
 };
 
-static bool ask(const char *interface, struct answer *status)
+static bool is_server(const char *role)
 {
-	FILE *stream = control_ask(interface, "server");
+	return !strcmp(role, "server");
+}
+
+static bool ask(const char *interface, const char *role, struct answer *status)
+{
+	const char *last = is_server(role) ? "counter_reloads_refused" : "counter_reloads";
+	FILE *stream = control_ask(interface, role);
 	char line[CONTROL_LINE], *value;
 
 	*status = (struct answer){ 0 };
@@ -44,9 +50,9 @@ static bool ask(const char *interface, struct answer *status)
 			strncpy(status->config, value, sizeof(status->config) - 1);
 		else if (!strcmp(line, "counter_reloads"))
 			status->reloads = strtoul(value, NULL, 10);
-		status->known = !strcmp(line, "counter_reloads_refused");
-		if (status->known)
+		else if (!strcmp(line, "counter_reloads_refused"))
 			status->refused = strtoul(value, NULL, 10);
+		status->known = !strcmp(line, last);
 	}
 	if (stream)
 		fclose(stream);
@@ -62,44 +68,38 @@ static int check_file(const char *file)
 	return settings_file(&settings, file, error) ? 0 : log_failure("%s", error);
 }
 
-static int wait_done(const char *interface, const struct answer *before)
+static int wait_done(const char *interface, const char *role, const struct answer *before)
 {
 	uint64_t end = now_ms() + PATIENCE_MS;
 	struct answer status;
 
 	do {
 		usleep(PAUSE_MS * 1000);
-		if (!ask(interface, &status))
-			return log_failure("the server has ended: its log says why");
+		if (!ask(interface, role, &status))
+			return log_failure("the %s has ended: its log says why", role);
 		if (status.refused != before->refused)
-			return log_failure("the server has refused it: its log says why");
+			return log_failure("the %s has refused it: its log says why", role);
 		if (status.reloads > before->reloads)
 			return 0;
 	} while (now_ms() < end);
-	return log_failure("the server has not reloaded within %d s: see its log",
+	return log_failure("the %s has not reloaded within %d s: see its log", role,
 			   PATIENCE_MS / 1000);
 }
 
-static int reload_server(const char *interface, int fd)
+static int reload(const char *interface, const char *role, int fd)
 {
 	struct answer before;
 
-	if (fd < 0 || !ask(interface, &before))
-		return log_failure("cannot ask the server: %s", strerror(fd < 0 ? -fd : errno));
+	if (fd < 0 || !ask(interface, role, &before))
+		return log_failure("cannot ask the %s: %s", role, strerror(fd < 0 ? -fd : errno));
 	if (!before.known) /* a signal would end it */
-		return log_failure("the server is of a version that cannot reload: start it anew");
+		return log_failure("the %s is of a version that cannot reload: start it anew",
+				   role);
 	if (*before.config && check_file(before.config))
 		return 1;
 	if (syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0) < 0)
-		return log_failure("cannot reach the server: %s", strerror(errno));
-	return wait_done(interface, &before);
-}
-
-static int reload_client(int fd)
-{
-	if (fd >= 0 && !syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0))
-		return 0;
-	return log_failure("cannot reach the client: %s", strerror(fd < 0 ? -fd : errno));
+		return log_failure("cannot reach the %s: %s", role, strerror(errno));
+	return wait_done(interface, role, &before);
 }
 
 int dynamic_reload(int argc, const char *argv[])
@@ -117,8 +117,7 @@ int dynamic_reload(int argc, const char *argv[])
 		if (fd == -ENOENT || fd == -ECONNREFUSED)
 			continue;
 		found = true;
-		status |= strcmp(control_roles[i], "server") ? reload_client(fd) :
-							       reload_server(argv[1], fd);
+		status |= reload(argv[1], control_roles[i], fd);
 		if (fd >= 0)
 			close(fd);
 	}

@@ -185,6 +185,37 @@ calls() { # CLIENT: how many have come.
 		"wg-dynamic: wg0: must be run as root" ]
 }
 
+old_daemon() { # HOST ROLE LINE...: its status is these lines, and a SIGHUP ends it.
+	stub "$1" old-daemon <<-'EOF'
+		#!/usr/bin/python3
+		import os, socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		os.makedirs("/run/wg-dynamic", exist_ok=True)
+		s.bind(sys.argv[1])
+		s.listen()
+		while True:
+		    c = s.accept()[0]
+		    if c.recv(64):
+		        c.sendall("".join(l + "\n" for l in sys.argv[2:] + ["errno=0", ""]).encode())
+		    c.close()
+	EOF
+	spawn "$1" old old-daemon "/run/wg-dynamic/wg0.$2.sock" "${@:3}"
+	wait_for 5 on "$1" test -S "/run/wg-dynamic/wg0.$2.sock"
+}
+
+@test "reload: a daemon whose version cannot is named, and lives" {
+	local role
+	two_hosts
+	for role in client server; do
+		old_daemon c1 $role role=$role counter_uptime=7 counter_calls=1
+		run on c1 wg dynamic reload wg0
+		on c1 kill "$SPID" # fails where it has ended
+		[ "$status" -eq 1 ]
+		[ "$output" = "wg-dynamic: wg0: the $role is of a version that cannot reload: start it anew" ]
+		on c1 rm "/run/wg-dynamic/wg0.$role.sock"
+	done
+}
+
 @test "calls: to those that asked for them and whose values are others, again until they come" {
 	star "fe80::/128" c1 c2 c3
 	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8' 'LeaseTime = 600' \

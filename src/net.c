@@ -338,14 +338,21 @@ static void ways(struct route_walk *walk)
 	}
 }
 
+static bool is_block(uint8_t type)
+{
+	return type == RTN_BLACKHOLE || type == RTN_UNREACHABLE || type == RTN_PROHIBIT;
+}
+
 static int routes_message(const struct nlmsghdr *head, void *data)
 {
 	const struct rtmsg *info = mnl_nlmsg_get_payload(head);
 	struct route_walk *walk = data;
 
-	if (info->rtm_type != RTN_UNICAST || !family_bits(info->rtm_family))
+	if ((info->rtm_type != RTN_UNICAST && !is_block(info->rtm_type)) ||
+	    !family_bits(info->rtm_family))
 		return MNL_CB_OK;
 	walk->route = (struct net_route){
+		.blocks = is_block(info->rtm_type),
 		.to = { .family = info->rtm_family, .prefix = info->rtm_dst_len },
 	};
 	walk->ways = NULL;

@@ -67,15 +67,16 @@ int net_route_add(unsigned int ifindex, uint32_t table, const struct cidr *cidr,
 int net_route_delete(unsigned int ifindex, uint32_t table, const struct cidr *cidr,
 		     uint32_t metric);
 
-/* A unicast route, by one of its ways. */
+/* A route, by one of its ways. */
 struct net_route {
 	unsigned int ifindex; /* 0: no interface */
+	bool blocks; /* it goes nowhere: blackhole, unreachable, prohibit */
 	struct cidr to, gateway; /* a host; family 0: none */
 };
 
 /*
- * Calls each(route, data) for each way of all unicast routes, of all tables; of one that changes
- * meanwhile perhaps more than once.
+ * Calls each(route, data) for each way of all routes to others or to nowhere, of all tables; of
+ * one that changes meanwhile perhaps more than once.
  */
 int net_routes(void (*each)(const struct net_route *route, void *data), void *data);
 

@@ -26,13 +26,14 @@ static bool inside(const struct cidr *route, const struct cidr *list, size_t cou
 }
 
 /*
- * Where the host has a route through a gateway, a longer prefix, or the same, would draw traffic
- * away from it; a shorter one does not.
+ * Where the host has a route through a gateway or to nowhere, a longer prefix, or the same, would
+ * draw traffic away from it; a shorter one does not.
  */
 static bool conflicts(const struct fact *fact, const struct cidr *route)
 {
-	return fact->kind == FACT_ROUTED ? cidr_contains(&fact->net, route) :
-					   cidr_overlaps(&fact->net, route);
+	return fact->kind == FACT_ROUTED || fact->kind == FACT_BLOCKED ?
+		       cidr_contains(&fact->net, route) :
+		       cidr_overlaps(&fact->net, route);
 }
 
 enum route_verdict route_check(const struct accept *accept, const struct cidr *route,
@@ -65,6 +66,7 @@ void route_refusal(char *buf, size_t size, enum route_verdict verdict,
 	static const char *const kinds[FACTS] = {
 		[FACT_CONNECTED] = "to which another interface connects this host",
 		[FACT_ROUTED] = "to which this host has a route by another interface",
+		[FACT_BLOCKED] = "which a route of this host blocks",
 		[FACT_GATEWAY] = "a gateway of this host",
 		[FACT_RESOLVER] = "a resolver of this host",
 		[FACT_PEER] = "of another peer's AllowedIPs",

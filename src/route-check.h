@@ -19,6 +19,7 @@
 enum fact_kind {
 	FACT_CONNECTED, /* by another interface, without a gateway */
 	FACT_ROUTED, /* by another interface, through a gateway; no default route */
+	FACT_BLOCKED, /* by a route that goes nowhere; no default route */
 	FACT_GATEWAY, /* of another interface */
 	FACT_RESOLVER, /* not one that the tunnel's server pushed */
 	FACT_PEER, /* in the AllowedIPs of another peer of the interface */

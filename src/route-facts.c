@@ -63,7 +63,8 @@ static void route_each(const struct net_route *route, void *data)
 	if (route->gateway.family)
 		add(facts, FACT_GATEWAY, &route->gateway);
 	if (route->to.prefix)
-		add(facts, route->gateway.family ? FACT_ROUTED : FACT_CONNECTED, &route->to);
+		add(facts, route->blocks ? FACT_BLOCKED :
+			   route->gateway.family ? FACT_ROUTED : FACT_CONNECTED, &route->to);
 }
 
 static bool is_known(const struct route_facts *facts, const struct cidr *resolver)

@@ -109,6 +109,9 @@ asked() { # how many requests for a lease the server has taken.
 		[10.0.0.0/8]="it overlaps 10.9.1.0/24, to which another interface connects this host"
 		[10.9.1.128/25]="it overlaps 10.9.1.0/24, to which another interface connects this host"
 		[172.20.5.0/24]="it overlaps 172.20.0.0/16, to which this host has a route by another interface"
+		[192.168.200.0/25]="it overlaps 192.168.200.0/24, which a route of this host blocks"
+		[192.168.201.0/24]="it overlaps 192.168.201.0/24, which a route of this host blocks"
+		[fdbb::/64]="it overlaps fdbb::/48, which a route of this host blocks"
 		[172.29.0.0/16]="it overlaps 172.29.1.1/32, a gateway of this host"
 		[192.168.53.0/24]="it overlaps 192.168.53.53/32, a resolver of this host"
 		[fd53::/64]="it overlaps fd53::53/128, a resolver of this host"
@@ -122,6 +125,10 @@ asked() { # how many requests for a lease the server has taken.
 	on c1 ip route add 172.20.0.0/16 via "${IP[srv]}"
 	on c1 ip route add 172.16.1.0/24 via 172.29.1.1 dev to-srv onlink table 77
 	on c1 ip address add 10.77.7.7/32 dev lo
+	on c1 ip route add blackhole 192.168.200.0/24
+	on c1 ip route add prohibit 192.168.201.0/24 metric 4000
+	on c1 ip route add unreachable fdbb::/48
+	on c1 ip route add unreachable 10.77.99.0/24 # what is longer stands
 
 	keys=("${!why[@]}")
 	pushes "${keys[@]/#/route=}" route=10.77.0.0/16 'route=172.16.0.0/14'

@@ -36,7 +36,8 @@
 
 enum {
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
-	LOOK_MS = 1000, /* from one look at the host's networks to the next */
+	LOOK_MS = 1000, /* from one look at the host's networks to the next, at least */
+	LOOK_SHARE = 10, /* of the time, looks may take one part in so many */
 	CHECK_MS = 30000, /* from one look at the peers to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
@@ -45,7 +46,7 @@ enum {
 struct monitor {
 	struct loop loop;
 	struct supervisor supervisor;
-	struct watch signals, events, parent;
+	struct watch signals, events, routes, parent;
 	struct client_words words;
 	struct client_setup setup;
 	struct lifecycle_lease lease; /* what is held */
@@ -60,7 +61,7 @@ struct monitor {
 	bool route_added; /* to fe80::, as there was none */
 	bool waiting; /* for the first addresses */
 	uint64_t wait_until, stop_at, look_at, check_at; /* NEVER */
-	uint64_t looked; /* at the host's networks */
+	uint64_t look_after; /* at the host's networks, not again before */
 	uint32_t reloads;
 };
 
@@ -306,13 +307,13 @@ static void link_look(void)
 		link_change(link.up);
 }
 
-/* Some address of the host has changed. */
+/* Some address or route of the host has changed. */
 static void look_soon(void)
 {
-	uint64_t now = now_ms(), at = monitor.looked + LOOK_MS;
+	uint64_t now = now_ms();
 
 	if (monitor.look_at == NEVER)
-		monitor.look_at = at > now ? at : now;
+		monitor.look_at = monitor.look_after > now ? monitor.look_after : now;
 }
 
 static void link_event(enum net_event event, void *data)
@@ -342,6 +343,21 @@ static void events_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
 	net_events(watch->fd, monitor.setup.ifindex, link_event, NULL);
+}
+
+/* Where routes change all the time, they are heard of again with the next look alone. */
+static void routes_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	loop_remove(&monitor.loop, watch);
+	look_soon();
+}
+
+static void routes_watch(void)
+{
+	net_routes_drain(monitor.routes.fd);
+	if (monitor.network.pushed.routes && !monitor.routes.added)
+		loop_add(&monitor.loop, &monitor.routes, EPOLLIN);
 }
 
 /* --- the daemon --- */
@@ -403,14 +419,18 @@ static bool follow(void)
 /* A network that this host has come to be connected to forbids routes into it. */
 static void look_again(uint64_t now)
 {
+	uint64_t cost;
+
 	if (monitor.look_at > now)
 		return;
 	monitor.look_at = NEVER;
-	monitor.looked = now;
+	routes_watch();
 	if (monitor.up) {
 		follow();
 		network_again(&monitor.network);
 	}
+	cost = now_ms() - now;
+	monitor.look_after = now + (cost > LOOK_MS / LOOK_SHARE ? cost * LOOK_SHARE : LOOK_MS);
 	tell_network();
 	hook_options(&monitor.hook, &monitor.network.now.options);
 }
@@ -439,6 +459,8 @@ static uint64_t turn(void *data)
 	(void)data;
 	expire(now);
 	check(now);
+	if (monitor.network.pushed.routes && !monitor.routes.added)
+		look_soon(); /* which then waits for changes */
 	look_again(now);
 	at = sooner(runner_turn(&monitor.runner, now), supervisor_turn(&monitor.supervisor, now));
 	if (is_ready(now)) {
@@ -525,6 +547,7 @@ static bool events_start(void)
 	    !loop_watch(&monitor.loop, &monitor.signals, loop_signals(signals, 4),
 			signals_ready) ||
 	    !loop_watch(&monitor.loop, &monitor.events, net_events_open(), events_ready) ||
+	    !loop_watch(&monitor.loop, &monitor.routes, net_routes_open(), routes_ready) ||
 	    (daemon_parent() >= 0 &&
 	     !loop_watch(&monitor.loop, &monitor.parent, daemon_parent(), parent_gone))) {
 		log_failure("cannot start: %s", strerror(errno));

@@ -478,12 +478,9 @@ int net_route_type(unsigned int ifindex, const struct cidr *to, uint8_t *type)
 	return exchange_run(&x, route_message, type);
 }
 
-int net_events_open(void)
+static int events_open(uint32_t groups)
 {
-	struct sockaddr_nl address = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
-	};
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = groups };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), ret;
 
 	if (fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof(address)))
@@ -492,6 +489,25 @@ int net_events_open(void)
 	if (fd >= 0)
 		close(fd);
 	return ret;
+}
+
+int net_events_open(void)
+{
+	return events_open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
+}
+
+int net_routes_open(void)
+{
+	return events_open(RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE);
+}
+
+void net_routes_drain(int fd)
+{
+	char byte;
+
+	/* Of each message the first byte; or more have come than there was room for. */
+	while (recv(fd, &byte, sizeof(byte), 0) >= 0 || errno == ENOBUFS)
+		;
 }
 
 struct event_walk {

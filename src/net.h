@@ -97,6 +97,12 @@ enum net_event {
 /* A non-blocking socket that tells of links and addresses, for net_events(); or -errno. */
 int net_events_open(void);
 
+/* Likewise one that tells of routes alone, of all tables. */
+int net_routes_open(void);
+
+/* Throws away what is there: that routes have changed is all that it says. */
+void net_routes_drain(int fd);
+
 /* Reads what is there and calls each(event, data) for what concerns this interface. */
 void net_events(int fd, unsigned int ifindex, void (*each)(enum net_event event, void *data),
 		void *data);

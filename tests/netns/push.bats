@@ -407,6 +407,37 @@ syncconf() {
 	wait_for 3 routed 10.77.0.0/16 10.78.0.0/16
 }
 
+switches() { # how often the monitor has been woken.
+	on c1 sed -n 's/^voluntary[^0-9]*//p' "/proc/$(pids c1 client monitor)/status"
+}
+
+@test "a gateway that the host comes to have withdraws a route; many changes do not keep it busy" {
+	local before
+	RENEW=50 pushes route=10.77.0.0/16 route=10.78.0.0/16
+	client
+	on c1 ip route add 172.31.0.0/16 via 10.77.3.4 dev to-srv onlink table 99
+	wait_for 3 routed 10.78.0.0/16
+	logged c1 "the server pushes the route 10.77.0.0/16, which is refused: it overlaps 10.77.3.4/32, a gateway of this host"
+	on c1 ip route del 172.31.0.0/16 table 99
+	wait_for 3 routed 10.77.0.0/16 10.78.0.0/16
+
+	# Its own are no news for ever.
+	sleep 3
+	before=$(switches)
+	sleep 3
+	(($(switches) - before < 5))
+
+	before=$(switches)
+	on c1 bash -s <<-'EOF'
+		for ((i = 0; i < 1500; ++i)); do
+			ip route replace 172.31.0.0/16 via 172.30.0.$((i % 250)) dev to-srv onlink
+		done
+	EOF
+	(($(switches) - before < 200))
+	on c1 ip route replace 172.31.0.0/16 via 10.77.3.4 dev to-srv onlink
+	wait_for 5 routed 10.78.0.0/16
+}
+
 @test "a call has the client renew at once; one from elsewhere, or too soon, does not" {
 	RENEW=50 pushes
 	client

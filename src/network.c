@@ -385,11 +385,11 @@ bool network_whole(const struct network *n)
 {
 	const struct options *options = &n->now.options;
 	struct reading reading = { 0 };
-	bool whole = true;
+	bool whole = !route_facts_resolvers_changed();
 	uint32_t server;
 
 	if (!client_reading(n->interface, &reading)) {
-		whole = !is_unmarked(n, &reading);
+		whole &= !is_unmarked(n, &reading);
 		server = reading_peer(&reading, n->server);
 		whole &= n->pushed.routes == options->routes + n->refusals;
 		for (uint32_t i = 0; i < options->routes; ++i)
@@ -469,6 +469,7 @@ void network_adopt(struct network *n)
 	const struct client_words *words = n->words;
 	struct network_state *now = &n->now;
 
+	route_facts_resolvers_changed(); /* from now on */
 	network_state_read(now, n->interface);
 	if (now->ifindex != n->ifindex)
 		forget(n);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "net.h"
 #include "route-facts.h"
@@ -13,6 +14,8 @@
 static const char *const resolver_files[] = {
 	"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf",
 };
+
+enum { RESOLVER_FILES = sizeof(resolver_files) / sizeof(*resolver_files) };
 
 static bool matters(const struct route_facts *facts, const struct cidr *net)
 {
@@ -114,9 +117,26 @@ int route_facts(struct route_facts *facts)
 
 	if (!ret)
 		ret = net_routes(route_each, facts);
-	for (size_t i = 0; i < sizeof(resolver_files) / sizeof(*resolver_files); ++i)
+	for (size_t i = 0; i < RESOLVER_FILES; ++i)
 		resolvers(facts, resolver_files[i]);
 	if (facts->reading)
 		peers(facts);
 	return ret ? ret : facts->lost ? -ENOMEM : 0;
+}
+
+bool route_facts_resolvers_changed(void)
+{
+	static struct stat seen[RESOLVER_FILES]; /* one that is not there is all zero */
+	bool changed = false;
+
+	for (size_t i = 0; i < RESOLVER_FILES; ++i) {
+		struct stat now = { 0 };
+
+		if (stat(resolver_files[i], &now))
+			memset(&now, 0, sizeof(now));
+		changed |= now.st_ino != seen[i].st_ino ||
+			   memcmp(&now.st_mtim, &seen[i].st_mtim, sizeof(now.st_mtim));
+		seen[i] = now;
+	}
+	return changed;
 }

@@ -27,4 +27,7 @@ struct route_facts {
  */
 int route_facts(struct route_facts *facts);
 
+/* Whether the files that name the host's resolvers have changed since the last call. */
+bool route_facts_resolvers_changed(void);
+
 #endif

@@ -438,6 +438,15 @@ switches() { # how often the monitor has been woken.
 	wait_for 5 routed 10.78.0.0/16
 }
 
+@test "a resolver that the host comes to have withdraws a route within 30 s" {
+	RENEW=50 pushes route=10.77.0.0/16 route=10.78.0.0/16
+	client
+	sleep 3 # it has looked at the host's networks
+	on c1 tee /etc/resolv.conf <<<'nameserver 10.77.53.53'
+	wait_for 35 routed 10.78.0.0/16
+	logged c1 "which is refused: it overlaps 10.77.53.53/32, a resolver of this host" 1
+}
+
 @test "a call has the client renew at once; one from elsewhere, or too soon, does not" {
 	RENEW=50 pushes
 	client

@@ -111,29 +111,6 @@ static void stop(void)
 
 /* --- orders of the engine --- */
 
-/* Opened anew for each engine, and each time that the link has been down. */
-static void calls_open(void)
-{
-	const struct client_plain message = { .head.type = CLIENT_CALLS };
-	struct failure failure;
-	int fd = monitor.up ? client_socket(&monitor.setup, SOCK_DGRAM, &failure) : -1;
-
-	if (fd < 0)
-		return; /* changes are then learnt of by renewing alone */
-	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), fd);
-	close(fd);
-}
-
-static void order_connect(const struct client_connect *order)
-{
-	struct client_connect answer = { .head.type = CLIENT_SOCKET, .number = order->number };
-	int fd = client_socket(&monitor.setup, SOCK_STREAM, &answer.failure);
-
-	supervisor_send(&monitor.supervisor, &answer.head, sizeof(answer), fd);
-	if (fd >= 0)
-		close(fd);
-}
-
 static bool lease_any(const struct lifecycle_lease *lease)
 {
 	return lease->ip[V4].family || lease->ip[V6].family;
@@ -228,18 +205,19 @@ static void engine_up(struct supervisor *supervisor)
 		start.seed = now_ms(); /* spreads clients in time, protects nothing */
 	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
 	tell_network();
-	calls_open();
+	if (monitor.up)
+		client_socket_calls(&monitor.setup, supervisor);
 }
 
 static void engine_message(struct supervisor *supervisor, const union message_buffer *message,
 			   size_t len, int fd)
 {
-	(void)supervisor;
 	(void)len;
 	(void)fd; /* the rules allow none */
 	switch (message->head.type) {
 	case CLIENT_CONNECT:
-		order_connect((const struct client_connect *)message);
+		client_socket_connect(&monitor.setup, supervisor,
+				      (const struct client_connect *)message);
 		break;
 	case CLIENT_CHANGE:
 		change((const struct client_change *)message);
@@ -283,7 +261,7 @@ static void link_change(bool up)
 		restore();
 	tell_link();
 	if (up)
-		calls_open();
+		client_socket_calls(&monitor.setup, &monitor.supervisor);
 }
 
 static void link_gone(void)

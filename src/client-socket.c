@@ -10,7 +10,8 @@
 #include "client-socket.h"
 #include "protocol.h"
 
-int client_socket(const struct client_setup *setup, int type, struct failure *failure)
+/* Of this type, non-blocking; -1 with *failure filled in. */
+static int open_socket(const struct client_setup *setup, int type, struct failure *failure)
 {
 	const struct linger linger = { .l_onoff = 1 }; /* see client.c */
 	const int one = 1;
@@ -42,4 +43,27 @@ failed:
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+void client_socket_connect(const struct client_setup *setup, struct supervisor *supervisor,
+			   const struct client_connect *order)
+{
+	struct client_connect answer = { .head.type = CLIENT_SOCKET, .number = order->number };
+	int fd = open_socket(setup, SOCK_STREAM, &answer.failure);
+
+	supervisor_send(supervisor, &answer.head, sizeof(answer), fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+void client_socket_calls(const struct client_setup *setup, struct supervisor *supervisor)
+{
+	const struct client_plain message = { .head.type = CLIENT_CALLS };
+	struct failure failure;
+	int fd = open_socket(setup, SOCK_DGRAM, &failure);
+
+	if (fd < 0)
+		return;
+	supervisor_send(supervisor, &message.head, sizeof(message), fd);
+	close(fd);
 }

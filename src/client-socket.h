@@ -5,13 +5,20 @@
 #define CLIENT_SOCKET_H
 
 #include "client-check.h"
-#include "lifecycle.h"
+#include "client.h"
+#include "supervisor.h"
 
 /*
- * A socket of this type (SOCK_STREAM, SOCK_DGRAM) that connects to the server, from the client's
- * own link-local and within the tunnel; non-blocking. Returns -1, with *failure filled in, when
- * there can't be one.
+ * Hands the engine a socket that connects to the server, from the client's own link-local and
+ * within the tunnel; or says why there can't be one. Answers this order of the engine.
  */
-int client_socket(const struct client_setup *setup, int type, struct failure *failure);
+void client_socket_connect(const struct client_setup *setup, struct supervisor *supervisor,
+			   const struct client_connect *order);
+
+/*
+ * Hands it one on which the server's calls come. That there can't be one is no failure: changes
+ * are then learnt of by renewing alone.
+ */
+void client_socket_calls(const struct client_setup *setup, struct supervisor *supervisor);
 
 #endif

@@ -179,8 +179,10 @@ static void reload_turn(struct server *server, uint64_t now)
 	if (!server->reload_at || server->reading_began < server->reload_at ||
 	    server->sweep != LEASE_NONE || server->link_locals.passing)
 		return;
-	if (!server->reload_ordered)
+	if (!server->reload_ordered) {
 		server->reload_order = server->order;
+		link_locals_missing(server); /* while it is known which ones are being taken out */
+	}
 	server->reload_ordered = true;
 	if (orders_pending(server, server->reload_order))
 		return;

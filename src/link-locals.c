@@ -146,13 +146,16 @@ void link_locals_reading(struct server *server)
 	l->clash_sum = 0;
 }
 
-static bool has_link_local(const struct reading *reading, uint32_t peer)
+/* Beside this one, which may be NULL. */
+static bool has_link_local(const struct reading *reading, uint32_t peer, const struct cidr *beside)
 {
 	const struct device_peer *p = &reading->peers[peer];
 
 	for (uint32_t i = p->first; i < p->first + p->count; ++i) {
-		if (cidr_is_host(&reading->ips[i].cidr) &&
-		    cidr_is_link_local(&reading->ips[i].cidr))
+		const struct cidr *ip = &reading->ips[i].cidr;
+
+		if (cidr_is_host(ip) && cidr_is_link_local(ip) &&
+		    (!beside || cidr_compare(ip, beside)))
 			return true;
 	}
 	return false;
@@ -214,7 +217,7 @@ static void look(struct server *server, uint32_t peer, bool given)
 	derived = reading_has(reading, peer, &ip);
 	if (given && derived && !l->wanted && order_link_local(server, true, key, &ip))
 		++l->taken;
-	if (derived || !l->wanted || has_link_local(reading, peer)) {
+	if (derived || !l->wanted || has_link_local(reading, peer, NULL)) {
 		if (given && derived)
 			add(&l->next, key, false);
 		else if (given)
@@ -290,6 +293,31 @@ uint64_t link_locals_turn(struct server *server)
 	pass_end(l);
 	log_pass(server);
 	return NEVER;
+}
+
+void link_locals_missing(struct server *server)
+{
+	const struct link_locals *l = &server->link_locals;
+	const struct reading *reading = &server->reading;
+	uint32_t missing = 0, first = 0;
+	struct server_log_item *item;
+	struct cidr ours;
+
+	for (uint32_t i = 0; !l->wanted && i < reading->head->peers; ++i) {
+		const uint8_t *key = reading->peers[i].key;
+
+		cidr_derived(&ours, key);
+		/* What we gave once is being taken out. */
+		if (!has_link_local(reading, i, link_locals_have(l, key) ? &ours : NULL) &&
+		    !missing++)
+			first = i;
+	}
+	if (!missing)
+		return;
+	item = server_log(server, EVENT_NO_LINK_LOCAL);
+	item->number = missing;
+	item->has_key = true;
+	memcpy(item->key, reading->peers[first].key, KEY_LEN);
 }
 
 void link_locals_done(struct server *server, const struct device_change *change, bool take,

@@ -59,6 +59,9 @@ void link_locals_reading(struct server *server);
 /* Goes on with that; returns when to be called again, as loop_run()'s turn(). */
 uint64_t link_locals_turn(struct server *server);
 
+/* Has it logged, of the reading at hand, how many peers can't ask, unless each is to get one. */
+void link_locals_missing(struct server *server);
+
 /* An order for this key has been carried out, at this stamp; error: 0 or an errno. */
 void link_locals_done(struct server *server, const struct device_change *change, bool take,
 		      uint32_t stamp, int error);

@@ -77,6 +77,19 @@ static void fatal(const struct server_log_item *item, const char *interface)
 	}
 }
 
+static void no_link_local(const struct server_log_item *item)
+{
+	char key[WG_KEY_LEN_BASE64];
+
+	key_to_base64(key, item->key);
+	if (item->number == 1)
+		log_line(LOG_NOTICE, "peer %s has no link-local address in its AllowedIPs and "
+			 "cannot ask: `link-locals auto' gives it one", key);
+	else
+		log_line(LOG_NOTICE, "%u peers have no link-local address in their AllowedIPs and "
+			 "cannot ask: `link-locals auto' gives them one", item->number);
+}
+
 static void line(const struct server_log_item *item)
 {
 	const char *reason = item->reason < REASON_TYPES ? reasons[item->reason] : "?";
@@ -125,6 +138,9 @@ static void line(const struct server_log_item *item)
 	case EVENT_LINK_LOCALS:
 		log_line(LOG_INFO, "derived link-locals: %u given, %u taken back", item->number,
 			 item->number2);
+		break;
+	case EVENT_NO_LINK_LOCAL:
+		no_link_local(item);
 		break;
 	case EVENT_LINK_LOCAL_CLASH:
 		log_line(LOG_WARNING, "%scan't have this derived link-local, which is taken (%u "

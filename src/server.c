@@ -434,6 +434,7 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	if (server->ready || !server->reading.head || !server->listener.added)
 		return;
 	server->ready = true;
+	link_locals_missing(server);
 	server_tell(server, SERVER_READY);
 }
 

@@ -112,6 +112,7 @@ enum server_event {
 	EVENT_JOURNAL_CUT, /* number: damaged lines of a write that was cut short */
 	EVENT_DEVICE, /* error: an order failed */
 	EVENT_LINK_LOCALS, /* number: given; number2: taken back */
+	EVENT_NO_LINK_LOCAL, /* number: peers without one; key: one of them */
 	EVENT_LINK_LOCAL_CLASH, /* number: peers that can't have theirs; key, from: one of them */
 	EVENT_FATAL, /* reason, number: the engine can't serve, and will not if started again */
 	EVENT_TYPES,

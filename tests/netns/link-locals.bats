@@ -184,3 +184,28 @@ auto_client() { # HOST: no address but `auto'.
 	wait_for 2 not has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
 	not grep -q "refused the engine's order" "$NS/srv/log"
 }
+
+@test "peers that have no link-local, or lose it, and so cannot ask: one line at start and reload" {
+	local set=/etc/wireguard/wg0.settings
+	printf '[Server]\nLinkLocals = off\n' | on srv tee "$set" >/dev/null
+	on srv sed -i "s,^AllowedIPs.*${LL[c1]}.*,AllowedIPs = 198.51.100.1/32," /etc/wireguard/wg0.conf
+	up_server config "$set"
+	wait_for 2 logged srv "wg0: peer ${PUB[c1]} has no link-local address in its AllowedIPs and cannot ask: \`link-locals auto' gives it one" 1
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips fe80::/64
+	on srv wg dynamic reload wg0
+	wait_for 2 logged srv "wg0: 2 peers have no link-local address in their AllowedIPs and cannot ask: \`link-locals auto' gives them one" 1
+	on srv sed -i s/off/auto/ "$set"
+	on srv wg dynamic reload wg0
+	wait_for 3 has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
+	on srv wg dynamic stop wg0
+	serve config "$set"
+	logged srv "cannot ask" 2
+	on srv sed -i s/auto/off/ "$set"
+	on srv wg dynamic reload wg0
+	wait_for 2 logged srv "wg0: 2 peers have no link-local" 2
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128"
+	on srv wg dynamic reload wg0
+	sleep 1
+	logged srv "cannot ask" 3
+}

@@ -26,6 +26,7 @@
 
 enum {
 	STOP_MS = 3000, /* for the engine to end in order */
+	ROUTES_MS = 5000, /* for others to set routes, as PostUp of wg-quick does */
 	FAILED_READ_MS = 1000, /* before a reading that failed is tried again */
 	TAKES_TURN = 4, /* batches to take back, in one turn of the loop */
 };
@@ -45,7 +46,7 @@ struct monitor {
 	struct guard guard;
 	uint32_t stamp; /* counts what was done to the device */
 	int exit_status;
-	uint64_t stop_at; /* NEVER */
+	uint64_t stop_at, routes_at; /* NEVER; routes_at: routes to the pools are to be looked at */
 
 	/* the reading that there is, and the one under way */
 	int reading_fd, child_fd;
@@ -365,6 +366,7 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 		if (daemon_parent() >= 0)
 			loop_remove(&monitor.loop, &monitor.parent);
 		daemon_ready();
+		monitor.routes_at = now_ms() + ROUTES_MS;
 		break;
 	case SERVER_READ:
 		read_soon(now_ms(), monitor.reading.cost);
@@ -417,6 +419,7 @@ static bool reload_config(char error[static SETTINGS_ERROR])
 	setup->config = config;
 	monitor.guard.policy = &setup->config.policy;
 	tell_settings();
+	monitor.routes_at = now_ms() + ROUTES_MS;
 	return true;
 }
 
@@ -508,8 +511,12 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 		return NEVER;
 	}
+	if (monitor.routes_at <= now) {
+		monitor.routes_at = NEVER;
+		server_setup_routes(&monitor.setup);
+	}
 	at = sooner(monitor.stop_at, supervisor_turn(&monitor.supervisor, now));
-	at = sooner(at, takes_turn(now));
+	at = sooner(sooner(at, monitor.routes_at), takes_turn(now));
 	if (!monitor.child && monitor.read_at <= now)
 		read_now(now);
 	return monitor.child ? at : sooner(at, monitor.read_at);
@@ -541,7 +548,7 @@ int server_monitor(const struct server_setup *setup)
 	int spawner, ret;
 
 	monitor.setup = *setup;
-	monitor.stop_at = monitor.read_at = NEVER;
+	monitor.stop_at = monitor.routes_at = monitor.read_at = NEVER;
 	monitor.guard.pools = setup->config.pools;
 	monitor.guard.policy = &monitor.setup.config.policy;
 	monitor.guard.link_locals = setup->config.message.link_locals;

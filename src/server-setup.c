@@ -223,6 +223,47 @@ static bool read_config(struct server_setup *setup)
 	return false;
 }
 
+struct routes_walk {
+	const struct server_setup *setup;
+	int prefix[POOLS]; /* the longest of a route to all of the pool; -1: none */
+	bool ours[POOLS]; /* one of that length goes to the interface */
+};
+
+static void route_to_pools(const struct net_route *route, void *data)
+{
+	struct routes_walk *walk = data;
+	const struct pools *pools = &walk->setup->config.pools;
+
+	for (uint32_t i = 0; i < pools->count; ++i) {
+		if (!cidr_contains(&route->to, &pools->list[i].net) ||
+		    route->to.prefix < walk->prefix[i])
+			continue;
+		walk->ours[i] &= route->to.prefix == walk->prefix[i];
+		walk->ours[i] |= route->ifindex == walk->setup->start.ifindex;
+		walk->prefix[i] = route->to.prefix;
+	}
+}
+
+void server_setup_routes(const struct server_setup *setup)
+{
+	const struct pools *pools = &setup->config.pools;
+	struct routes_walk walk = { .setup = setup };
+	const char *name = setup->start.interface;
+	char text[CIDR_STRLEN];
+	struct net_link link;
+
+	memset(walk.prefix, -1, sizeof(walk.prefix));
+	/* With the link its routes go, too. */
+	if (net_routes(route_to_pools, &walk) || net_link_get(name, &link) || !link.up)
+		return;
+	for (uint32_t i = 0; i < pools->count; ++i) {
+		if (!walk.ours[i])
+			log_line(LOG_WARNING, "pool %s is not routed to the interface, and so who "
+				 "has its addresses can't be reached: `ip route add %s dev %s'",
+				 cidr_format(text, &pools->list[i].net), text, name);
+	}
+}
+
 /* --- sockets --- */
 
 /* A socket of this type at [fe80::]:970 of the interface and nowhere else; -1 with errno set. */

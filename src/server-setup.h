@@ -60,6 +60,9 @@ void server_config_close(struct server_config *config);
 /* Puts fe80::/64 on the interface if fe80:: is not there, and says so. False after a log line. */
 bool server_setup_address(const struct server_setup *setup);
 
+/* A warning in the log for each pool that the host has no route to by way of the interface. */
+void server_setup_routes(const struct server_setup *setup);
+
 /* Opens an empty journal beside the one in use. Returns its descriptor, the setup's, or -errno. */
 int server_setup_new_journal(struct server_setup *setup);
 

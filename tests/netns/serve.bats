@@ -136,3 +136,23 @@ drop_in() {
 	leased c2
 	has_allowed srv wg0 "${PUB[c1]}" "${LL[c1]}/128"
 }
+
+@test "pools that are not routed to the interface: a warning each, if PostUp sets no route either" {
+	local -a warned=()
+	short c1
+	on srv sed -i -e 's,^Pool = .*,&\, 198.51.100.0/24\, 203.0.113.0/25\, 2001:db8:7::/64,' \
+		-e '/^PrivateKey/a PostUp = ip route add 198.51.100.0/24 dev %i; ip route add 203.0.0.0/16 dev %i; ip route add 2001:db8::/32 dev %i' \
+		/etc/wireguard/wg0.conf
+	wgq srv up wg0
+	sleep 7
+	logged srv "is not routed" 0
+	on srv ip route del 198.51.100.0/24 dev wg0
+	on srv ip route add 203.0.113.0/24 dev to-c1
+	on srv ip -6 route del 2001:db8::/32 dev wg0
+	on srv wg dynamic reload wg0
+	wait_for 8 logged srv "is not routed"
+	mapfile -t warned < <(logs srv | grep -F "is not routed")
+	((${#warned[@]} == 3))
+	[[ ${warned[0]} == *"wg0: pool 198.51.100.0/24 is not routed to the interface, and so who has its addresses can't be reached: \`ip route add 198.51.100.0/24 dev wg0'" ]]
+	[[ ${warned[1]} == *"pool 203.0.113.0/25 is "* && ${warned[2]} == *"pool 2001:db8:7::/64 is "* ]]
+}

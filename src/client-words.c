@@ -76,7 +76,7 @@ static bool dns_word(struct client_words *words, const char *self, const char *v
 		len = strcspn(value, ",");
 		snprintf(text, sizeof(text), "%.*s", (int)len, value);
 		ret = options_add(&words->own, "dns", text);
-		if (ret == -EINVAL && text[strspn(text, "0123456789.")])
+		if (ret == -EINVAL && !domain_is_number(text))
 			ret = options_add(&words->own, "search", text);
 		if (ret)
 			dynamic_usage(self, "dns `%.*s' is %s", (int)len, value, ret == -ENOSPC ?

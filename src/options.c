@@ -58,6 +58,13 @@ bool domain_valid(const char *text)
 	return label;
 }
 
+bool domain_is_number(const char *text)
+{
+	const char *dot = strrchr(text, '.'), *last = dot ? dot + 1 : text;
+
+	return *last && !last[strspn(last, "0123456789")];
+}
+
 static int add_cidr(struct options *options, struct cidr *list, uint32_t *count, uint32_t most,
 		    const struct cidr *value)
 {

@@ -77,4 +77,7 @@ const char *want_word(uint32_t want);
  */
 bool domain_valid(const char *text);
 
+/* Whether the last label is a number, as in an IPv4 address, which no domain's is. */
+bool domain_is_number(const char *text);
+
 #endif

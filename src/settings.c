@@ -100,10 +100,29 @@ static void clear(struct settings *s, struct options *options, enum setting whic
 	}
 }
 
+/* What clients would refuse, though its form is right; NULL: nothing. */
+static const char *useless(enum setting which, const char *value)
+{
+	struct cidr ip;
+
+	if (which == DNS && cidr_parse(&ip, value, strlen(value)) && cidr_is_host(&ip) &&
+	    !cidr_is_assignable(&ip))
+		return "can't be reached through a tunnel: write an address that the resolver has "
+		       "for clients";
+	if (which == SEARCH && domain_is_number(value))
+		return "is no domain, as it ends with a number: addresses of resolvers go to the "
+		       "setting `dns'";
+	return NULL;
+}
+
 /* NULL, or what is wrong with the value. */
 static const char *add(struct settings *s, struct options *options, enum setting which,
 		       const char *value)
 {
+	const char *wrong = useless(which, value);
+
+	if (wrong)
+		return wrong;
 	switch (which) {
 	case POOL:
 		return pools_add(&s->pools, value, strlen(value));

@@ -365,7 +365,7 @@ resolves_by() { # LINE...: /etc/resolv.conf has these, and no others.
 @test "dns takes resolvers and domains, and says what is neither" {
 	local bad
 	# shellcheck disable=SC2016
-	for bad in 192.0.2.300 'a b' '$(x)' 'a,,b' '' 1,2; do
+	for bad in 192.0.2.300 'a b' '$(x)' 'a,,b' '' 1,2 corp.5; do
 		run -1 client dns "$bad"
 		[[ $output == *" is neither an address nor a domain"* ]]
 	done

@@ -154,12 +154,12 @@ static void blanks_case_and_comments(void **state)
 {
 	(void)state;
 	good("  [ SERVER ]\t# here\r\n\tpOOL=192.0.2.0 / 24 , 198.51.100.0/24#Pool = x\n"
-	     "lease TIME = 6 0\n#MTU = 1\nRoute =\n[PEER]\npublickey=" KEY1 "\nsearch=A.b\n"
+	     "lease TIME = 6 0\n#MTU = 1\nRoute =\n[PEER]\npublickey=" KEY1 "\nsearch=A.b,1.x2\n"
 	     "[server]\nPool = 203.0.113.0/24");
 	assert_int_equal(settings.pools.count, 3);
 	assert_int_equal(settings.lease_time, 60);
 	share();
-	assert_gets(1, "search=A.b\n");
+	assert_gets(1, "search=A.b\nsearch=1.x2\n");
 	assert_gets(2, "");
 }
 
@@ -200,6 +200,16 @@ static void every_error(void **state)
 		{ 2, "[Server]\nDNS = 192.0.2.0/24", "DNS `192.0.2.0/24' is not the address" },
 		{ 2, "[Server]\nDNS=10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4,10.0.0.5,10.0.0.6,"
 		     "10.0.0.7,10.0.0.8,10.0.0.9", "DNS `10.0.0.9' is one resolver too many" },
+		{ 2, "[Server]\nDNS = 192.0.2.53, 127.0.0.53",
+		  "DNS `127.0.0.53' can't be reached through a tunnel: write an address" },
+		{ 2, "[Server]\nDNS = ::1", "DNS `::1' can't be reached" },
+		{ 2, "[Server]\nDNS = 0.0.0.0", "DNS `0.0.0.0' can't be reached" },
+		{ 2, "[Server]\nDNS = 224.0.0.1", "DNS `224.0.0.1' can't be reached" },
+		{ 2, "[Peer]\nDNS = 169.254.1.1", "DNS `169.254.1.1' can't be reached" },
+		{ 2, "[Server]\nDNS = fe80::1", "DNS `fe80::1' can't be reached" },
+		{ 2, "[Server]\nSearch = 192.0.2.53", "Search `192.0.2.53' is no domain, as it ends "
+		     "with a number: addresses of resolvers go to the setting `dns'" },
+		{ 2, "[Peer]\nSearch = corp.1", "Search `corp.1' is no domain" },
 		{ 2, "[Server]\nSearch = a..b", "Search `a..b' is not a domain" },
 		{ 2, "[Server]\nSearch = $(x)", "Search `$(x)' is not a domain" },
 		{ 2, "[Server]\nSearch=a,b,c,d,e,f,g,h,i", "Search `i' is one domain too many" },

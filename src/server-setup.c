@@ -512,6 +512,13 @@ static const char *parse(struct server_setup *setup, int argc, const char *argv[
 	return settings_words(&settings, setup->words, setup->word_count, error) ? NULL : error;
 }
 
+/* Whether this stands where the interface's name belongs: a word, and no interface of that name. */
+static bool is_word(const char *name)
+{
+	return (settings_word(name) || !strcmp(name, "config") || !strcmp(name, "foreground")) &&
+	       !if_nametoindex(name);
+}
+
 /* Says nothing when all is well. */
 static int check_only(const struct server_setup *setup)
 {
@@ -538,6 +545,9 @@ int dynamic_server(int argc, const char *argv[])
 		return dynamic_usage(argv[0], "`%.64s' is no name of an interface", argv[1]);
 	strcpy(setup.start.interface, argv[1]);
 	wrong = parse(&setup, argc, argv, &check);
+	if (is_word(argv[1]) && (wrong || !check))
+		return dynamic_usage(argv[0], "the interface is missing: it comes before `%s'",
+				     argv[1]);
 	if (wrong)
 		return dynamic_usage(argv[0], "%s", wrong);
 	log_open(setup.start.interface);

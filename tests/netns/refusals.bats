@@ -96,6 +96,10 @@ MISSING="wg-dynamic: wg0: CAP_NET_ADMIN is missing: run it as root, or give that
 
 @test "server: usage" {
 	usage server "the interface is missing"
+	usage server "the interface is missing: it comes before \`config'" config /etc/hostname
+	usage server "the interface is missing: it comes before \`config'" config /etc/hostname check
+	usage server "the interface is missing: it comes before \`pool'" pool 192.0.2.0/24 foreground
+	usage server "the interface is missing: it comes before \`foreground'" foreground pool 192.0.2.0/24
 	usage server "\`' is no name of an interface" ""
 	usage server "\`a/b' is no name of an interface" a/b
 	usage server "\`interface-of-16-' is no name of an interface" interface-of-16-

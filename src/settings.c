@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config.h"
 #include "containers.h"
@@ -485,16 +486,27 @@ static bool sort(struct parse *p)
 	return true;
 }
 
+/* NULL with the error. A pipe's other end could have us wait for ever. */
+static FILE *open_file(const char *file, char *error)
+{
+	struct stat st;
+	bool found = !stat(file, &st), regular = found && S_ISREG(st.st_mode);
+	FILE *stream = regular ? fopen(file, "re") : NULL;
+
+	if (!stream)
+		snprintf(error, SETTINGS_ERROR, "cannot read %s: %s", file, found && !regular ?
+			 "it is no regular file: write the settings into one" : strerror(errno));
+	return stream;
+}
+
 bool settings_file(struct settings *s, const char *file, char error[static SETTINGS_ERROR])
 {
 	struct parse p = { .settings = s, .error = error, .file = file };
-	FILE *stream = fopen(file, "re");
+	FILE *stream = open_file(file, error);
 	bool ok;
 
-	if (!stream) {
-		snprintf(error, SETTINGS_ERROR, "cannot read %s: %s", file, strerror(errno));
+	if (!stream)
 		return false;
-	}
 	s->given = 0;
 	ok = config_read_init(&p.config, true);
 	if (!ok)

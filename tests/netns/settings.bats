@@ -139,6 +139,24 @@ refused() {
 		"wg-dynamic: wg0: cannot read /nonexistent: No such file or directory" ]
 }
 
+@test "a file that is a pipe, a folder or a device is refused at once, by check, start and reload" {
+	local file pipe=$BATS_TEST_TMPDIR/pipe
+	two_hosts
+	mkfifo "$pipe"
+	for file in "$pipe" /etc /dev/zero; do
+		run timeout 5 "$PROGRAM" server wg0 config "$file" check
+		[[ $status == 1 && $output == "wg-dynamic: wg0: cannot read $file: it is no regular file: write the settings into one" ]]
+	done
+	run up_server config "$pipe"
+	[[ $status == 1 && $output == *"wg0: cannot read $pipe: it is no regular file: "* ]]
+	settings <<<'[Server]'
+	serve config /etc/wireguard/wg0.settings
+	on srv rm /etc/wireguard/wg0.settings
+	on srv mkfifo /etc/wireguard/wg0.settings
+	on srv kill -HUP "$(pids srv server monitor)"
+	wait_for 5 logged srv "it is no regular file: write the settings into one: not reloaded"
+}
+
 @test "a file with an error stops the start; so does a reservation outside the interface's pools" {
 	star "fe80::/128" c1
 	settings <<-EOF

@@ -264,7 +264,8 @@ static void no_text_and_no_file(void **state)
 	assert_false(settings_file(&settings, FILE_NAME, error));
 	assert_string_equal(error, "cannot read " FILE_NAME ": No such file or directory");
 	assert_false(settings_file(&settings, ".", error));
-	assert_string_equal(error, "cannot read .: Is a directory");
+	assert_string_equal(error, "cannot read .: it is no regular file: write the settings "
+			    "into one");
 }
 
 static void the_command_line_counts_more(void **state)

@@ -102,6 +102,27 @@ four() { # HOST: the IPv4 address that it is granted.
 	[ "$(four c1)" = 192.0.2.3 ]
 }
 
+@test "two reservations of one family: the lowest that can be had, and nobody else gets the other" {
+	star "fe80::/128" c1 c2
+	settings <<-EOF
+		[Server]
+		Pool = 192.0.2.0/28
+		Exclude = 192.0.2.8/29
+		[Peer]
+		PublicKey = ${PUB[c1]}
+		AllowedIPs = 192.0.2.6, 192.0.2.5
+	EOF
+	up_server config /etc/wireguard/wg0.settings
+	only_tunnel c1 c2
+	[ "$(four c1)" = 192.0.2.5 ]
+	[ "$(ask c2 ip=192.0.2.6 | head -n 1)" = errno=3 ]
+	[ "$(ask c1 ip=192.0.2.6 | head -n 1)" = ip=192.0.2.6/32 ]
+	[ "$(ask c2 ip=192.0.2.5 | head -n 1)" = errno=3 ]
+	raw c1 client --limit 5 'release_ip=1\n\n'
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128,192.0.2.5/32"
+	[ "$(four c1)" = 192.0.2.6 ]
+}
+
 # refused LINE TEXT <<file: it is, by `check' and without root, in this line and with these words.
 refused() {
 	local status=0 said

@@ -5,10 +5,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client-check.h"
 #include "control.h"
 #include "dynamic.h"
 #include "encoding.h"
 #include "log.h"
+
+/* By the device itself: what the server knows of it may be half a minute old. */
+static bool is_peer(const char *interface, const uint8_t *key)
+{
+	struct reading reading = { 0 };
+
+	return client_reading(interface, &reading) || reading_peer(&reading, key) != DEVICE_NOBODY;
+}
 
 int dynamic_release(int argc, const char *argv[])
 {
@@ -30,6 +39,8 @@ int dynamic_release(int argc, const char *argv[])
 		return 0;
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
 		return log_failure("no server runs");
+	if (ret == -ENODATA && !is_peer(argv[1], key))
+		return log_failure("%s is no peer of %s", argv[3], argv[1]);
 	if (ret == -ENODATA)
 		return log_failure("peer %s has no lease", argv[3]);
 	return log_failure("cannot release: %s", strerror(-ret));

@@ -397,6 +397,11 @@ journal_file() { # a journal of two leases, as a server leaves it.
 	done
 	on srv wg dynamic server wg0 pool 192.0.2.0/24
 	refused srv "wg-dynamic: wg0: peer $key has no lease" wg dynamic release wg0 peer "$key"
+	refused srv "wg-dynamic: wg0: ${PUB[srv]} is no peer of wg0" \
+		wg dynamic release wg0 peer "${PUB[srv]}"
+	on srv wg set wg0 peer "${PUB[srv]/[a-z]/Z}" allowed-ips 198.51.100.1/32
+	refused srv "wg-dynamic: wg0: peer ${PUB[srv]/[a-z]/Z} has no lease" \
+		wg dynamic release wg0 peer "${PUB[srv]/[a-z]/Z}"
 	run on srv "${AS_NOBODY[@]}" wg-dynamic release wg0 peer "$key"
 	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"must be run as root" ]]
 }

@@ -10,6 +10,7 @@
  *
  *	interface= role=	first
  *	lease_time= config=	server; the file's name
+ *	reload_error=	server: why the last reload was refused
  *	route= dns= search= mtu=	server, repeated: what it pushes
  *	state= server_public_key= link_local= ip= (repeated) lease_time= request_in= expires_in=
  *	last_error=		client

@@ -127,6 +127,7 @@ struct server {
 
 	/* reloading */
 	uint64_t reload_at; /* of a reading for it, ms; 0: none under way */
+	char reload_error[SETTINGS_ERROR]; /* of the last one, if it was refused */
 	bool reload_refused, reload_ordered; /* ordered: all that it puts back */
 	uint32_t reload_order; /* the last of these orders */
 	struct calls calls;

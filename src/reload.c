@@ -23,6 +23,7 @@ enum { PATIENCE_MS = 10000, PAUSE_MS = 10 };
 /* Of a daemon's status, what is of interest here. */
 struct answer {
 	char config[SETTINGS_FILE]; /* "": none */
+	char error[SETTINGS_ERROR]; /* of the last reload, if it was refused */
 	unsigned long reloads, refused; /* so many there have been */
 	bool known; /* that it can reload at all */
 };
@@ -48,6 +49,8 @@ static bool ask(const char *interface, const char *role, struct answer *status)
 		*value++ = '\0';
 		if (!strcmp(line, "config"))
 			strncpy(status->config, value, sizeof(status->config) - 1);
+		else if (!strcmp(line, "reload_error"))
+			strncpy(status->error, value, sizeof(status->error) - 1);
 		else if (!strcmp(line, "counter_reloads"))
 			status->reloads = strtoul(value, NULL, 10);
 		else if (!strcmp(line, "counter_reloads_refused"))
@@ -78,7 +81,9 @@ static int wait_done(const char *interface, const char *role, const struct answe
 		if (!ask(interface, role, &status))
 			return log_failure("the %s has ended: its log says why", role);
 		if (status.refused != before->refused)
-			return log_failure("the %s has refused it: its log says why", role);
+			return *status.error ? log_failure("%s", status.error) :
+					       log_failure("the %s has refused it: its log says why",
+							   role);
 		if (status.reloads > before->reloads)
 			return 0;
 	} while (now_ms() < end);

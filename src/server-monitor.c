@@ -427,11 +427,11 @@ static void reload(void)
 {
 	struct server_reload message = { .head.type = SERVER_RELOAD, .at = now_ms() };
 	const char *file = monitor.setup.file;
-	char error[SETTINGS_ERROR];
 
-	message.refused = !reload_config(error);
+	message.refused = !reload_config(message.error);
 	if (message.refused)
-		log_line(LOG_ERR, "%s: not reloaded, the settings of before stay in force", error);
+		log_line(LOG_ERR, "%s: not reloaded, the settings of before stay in force",
+			 message.error);
 	else
 		log_line(LOG_INFO, "reloaded%s%s", file ? ": " : "", file ? file : "");
 	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), -1);

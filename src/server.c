@@ -175,6 +175,9 @@ static size_t status_head(const struct server *server, char *buf)
 
 	if (*server->config)
 		len += snprintf(buf + len, CONTROL_CHUNK - len, "config=%s\n", server->config);
+	if (*server->reload_error)
+		len += snprintf(buf + len, CONTROL_CHUNK - len, "reload_error=%.*s\n",
+				CONTROL_LINE - 32, server->reload_error);
 	return len;
 }
 
@@ -456,6 +459,7 @@ static void reload(struct server *server, const struct server_reload *message)
 {
 	server->reload_at = message->at;
 	server->reload_refused = message->refused;
+	memcpy(server->reload_error, message->error, sizeof(server->reload_error) - 1);
 	server->reload_ordered = false;
 }
 

@@ -62,6 +62,7 @@ struct server_reload {
 	struct message head;
 	uint32_t refused; /* the old settings stay */
 	uint64_t at; /* ms: it is done when a reading that began from then on has been used */
+	char error[SETTINGS_ERROR]; /* why they do */
 };
 
 /*

@@ -88,8 +88,11 @@ calls() { # CLIENT: how many have come.
 	# The pool that a reservation is in is not the file's to see alone.
 	settings '[Peer]' "PublicKey = ${PUB[c1]}" 'AllowedIPs = 198.51.100.9'
 	said=$(reload 2>&1) || status=$?
-	[ "$said" = "wg-dynamic: wg0: the server has refused it: its log says why" ]
+	[ "$said" = "wg-dynamic: wg0: /etc/wireguard/wg0.settings, line 3: AllowedIPs 198.51.100.9/32 is in no pool: reserve one that is, or add its pool" ]
 	logged srv "line 3: AllowedIPs 198.51.100.9/32 is in no pool: "
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.9.0.0/16'
+	reload
+	[ -z "$(on srv wg dynamic show wg0 | grep -i error)" ]
 }
 
 @test "a pool that is gone: its leases run out; who renews gets another address, or none" {

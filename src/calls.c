@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * New settings, and those whom they concern. A client that asked to be called is called when it
- * would be given something else now, and again if it does not come; a datagram says nothing but
- * that. Sleepers are not woken. First calls are spread over up to two seconds, so that the answers
- * to them are, too.
+ * would be given something else now, or might be, after a start with other settings; and again if
+ * it does not come. A datagram says nothing but that. Sleepers are not woken, but called when they
+ * are awake. First calls are spread over up to two seconds, so that the answers to them are, too.
  */
 
 #include <errno.h>
@@ -23,6 +23,36 @@ enum {
 };
 
 /* --- settings --- */
+
+static void digest_add(uint64_t *digest, const void *bytes, size_t len)
+{
+	uint8_t key[16] = { 0 };
+
+	memcpy(key, digest, sizeof(*digest));
+	*digest = siphash(key, bytes, len);
+}
+
+/* Of all that decides what a peer gets, but for the device; not of lines of the file. */
+static uint64_t digest_of(const struct server_settings *message, const struct policy *policy)
+{
+	const struct policy_head *head = policy->head;
+	uint64_t digest = message->pools;
+
+	digest_add(&digest, message->nets, message->head.count * sizeof(*message->nets));
+	digest_add(&digest, policy->peers, head->peers * sizeof(*policy->peers));
+	digest_add(&digest, policy->text, head->text);
+	for (uint32_t i = 0; i < head->reservations; ++i) {
+		digest_add(&digest, policy->reservations[i].key, KEY_LEN);
+		digest_add(&digest, &policy->reservations[i].ip, sizeof(struct cidr));
+	}
+	return digest;
+}
+
+static void mark_lease(struct lease *lease)
+{
+	lease->flags |= LEASE_CALL;
+	lease->flags &= ~LEASE_CALLED;
+}
 
 static bool differs(const struct policy *a, const struct policy *b, const struct lease *lease)
 {
@@ -48,7 +78,7 @@ static void mark(struct server *server, const struct policy *before, const bool 
 			call |= !lease_grantable(&server->book, lease, v) ||
 				(!had[v] && pools_have(&server->pools, v));
 		if (call || differs(before, &server->policy, lease))
-			lease->flags |= LEASE_CALL;
+			mark_lease(lease);
 	}
 }
 
@@ -67,12 +97,15 @@ bool settings_came(struct server *server, const struct server_settings *message,
 	for (uint32_t i = message->pools; i < nets && pools.excludes < EXCLUDES; ++i)
 		pools.exclude[pools.excludes++] = message->nets[i];
 	server->policy = policy;
+	server->digest = digest_of(message, &policy);
 	server->link_locals.wanted = message->link_locals;
 	server->book.lease_time = message->lease_time;
 	memcpy(server->config, message->config, sizeof(server->config));
 	if (!pools_replace(&server->pools, &pools) || !leases_refill(&server->leases))
 		return false;
 	mark(server, &before, had);
+	if (server->ready)
+		store_settings(server);
 	policy_unmap(&before);
 	return true;
 }
@@ -82,7 +115,7 @@ void calls_came(struct session *session, uint32_t lease)
 	static struct options options; /* used up by the answer at once */
 	struct server *server = session->server;
 
-	server->leases.list[lease].flags &= ~LEASE_CALL;
+	server->leases.list[lease].flags &= ~(LEASE_CALL | LEASE_CALLED);
 	policy_options(&server->policy, server->leases.list[lease].key, &options);
 	session->response.options = &options;
 }
@@ -95,7 +128,23 @@ static void calls_end(struct calls *calls)
 	*calls = (struct calls){ .fd = calls->fd };
 }
 
-static void calls_begin(struct server *server, uint64_t now)
+/* The peer of a lease that is to be called and does not sleep, or NULL. */
+static const struct device_peer *awake(const struct server *server, const struct lease *lease,
+				       uint64_t now)
+{
+	const struct reading *reading = &server->reading;
+	uint32_t at = reading_peer(reading, lease->key);
+
+	/* Also one whose lease has ended, but not an index that is unused by now. */
+	if (!(lease->flags & LEASE_CALL) || (!lease->holding[V4] && !lease->holding[V6]) ||
+	    at == DEVICE_NOBODY ||
+	    reading->peers[at].handshake + (now - server->reading_began) / 1000 >= SLEEPS_S)
+		return NULL;
+	return &reading->peers[at];
+}
+
+/* again: also those that have been called, and not come. */
+static void calls_begin(struct server *server, bool again, uint64_t now)
 {
 	const struct leases *leases = &server->leases;
 	struct calls *calls = &server->calls;
@@ -104,7 +153,10 @@ static void calls_begin(struct server *server, uint64_t now)
 	if (calls->fd >= 0)
 		calls->leases = calloc(leases->count + 1, sizeof(*calls->leases));
 	for (uint32_t i = 0; calls->leases && i < leases->count; ++i) {
-		if (leases->list[i].flags & LEASE_CALL)
+		const struct lease *lease = &leases->list[i];
+
+		if (again ? lease->flags & LEASE_CALL :
+			    !(lease->flags & LEASE_CALLED) && awake(server, lease, now))
 			calls->leases[calls->count++] = i;
 	}
 	calls->began = now;
@@ -115,8 +167,28 @@ void calls_released(struct server *server, uint32_t lease)
 {
 	if (!(server->leases.list[lease].want & WANT_CALL))
 		return;
-	server->leases.list[lease].flags |= LEASE_CALL;
-	calls_begin(server, now_ms());
+	mark_lease(&server->leases.list[lease]);
+	calls_begin(server, true, now_ms());
+}
+
+void calls_start(struct server *server)
+{
+	for (uint32_t i = 0; i < server->leases.count; ++i) {
+		struct lease *lease = &server->leases.list[i];
+
+		/* What it had got before nobody knows: that it may be something else is enough. */
+		if (server->served_known && server->served != server->digest &&
+		    lease->want & WANT_CALL && lease_holds(lease, FAMILIES))
+			mark_lease(lease);
+	}
+	store_settings(server);
+	calls_reading(server);
+}
+
+void calls_reading(struct server *server)
+{
+	if (!server->calls.leases)
+		calls_begin(server, false, now_ms());
 }
 
 /* False when the socket takes no more now. */
@@ -140,24 +212,18 @@ static bool call(struct server *server, const struct cidr *ip)
 /* Calls the peer of a lease, at each link-local that it may have, if it's still to be called. */
 static bool call_lease(struct server *server, uint32_t index, uint64_t now)
 {
-	const struct reading *reading = &server->reading;
-	const struct lease *lease = &server->leases.list[index];
-	uint32_t at = reading_peer(reading, lease->key);
-	const struct device_peer *peer;
+	struct lease *lease = &server->leases.list[index];
+	const struct device_peer *peer = awake(server, lease, now);
 	bool sent = true;
 
-	/* Also one whose lease has ended, but not an index that is unused by now. */
-	if (!(lease->flags & LEASE_CALL) || (!lease->holding[V4] && !lease->holding[V6]) ||
-	    at == DEVICE_NOBODY)
-		return true;
-	peer = &reading->peers[at];
-	if (peer->handshake + (now - server->reading_began) / 1000 >= SLEEPS_S)
-		return true;
-	for (uint32_t i = 0; sent && i < peer->count; ++i) {
-		const struct cidr *ip = &reading->ips[peer->first + i].cidr;
+	for (uint32_t i = 0; peer && sent && i < peer->count; ++i) {
+		const struct cidr *ip = &server->reading.ips[peer->first + i].cidr;
 
-		if (cidr_is_host(ip) && cidr_is_link_local(ip))
+		if (cidr_is_host(ip) && cidr_is_link_local(ip)) {
 			sent = call(server, ip);
+			if (sent)
+				lease->flags |= LEASE_CALLED;
+		}
 	}
 	return sent;
 }
@@ -188,7 +254,7 @@ static void reload_turn(struct server *server, uint64_t now)
 		return;
 	server->reload_at = 0;
 	++server->counters.reloads[server->reload_refused];
-	calls_begin(server, now);
+	calls_begin(server, true, now);
 }
 
 uint64_t calls_turn(struct server *server, uint64_t now)

@@ -103,6 +103,7 @@ struct server {
 
 	struct pools pools;
 	struct policy policy;
+	uint64_t digest; /* of both, for which a lease may be another one */
 	char config[SETTINGS_FILE];
 	struct leases leases;
 	struct reading reading;
@@ -138,6 +139,8 @@ struct server {
 	bool journal_broken; /* not to be written to: only a new one helps */
 	bool journal_stale; /* it has records by the clock of an earlier boot */
 	bool journal_asked, renaming, fresh_failed, write_failed;
+	bool served_known; /* of the settings that were last in force: */
+	uint64_t served; /* the digest in the journal */
 	bool same_place; /* the device is still the one that the journal speaks of */
 	uint32_t compact_slices;
 	uint64_t journal_retry; /* ms: ask again for a new file */
@@ -187,6 +190,9 @@ bool store_record(struct server *server, const struct journal_lease *record);
 
 /* Likewise, that a key is given its derived link-local, or has it no more. */
 bool store_link_local(struct server *server, const uint8_t key[static KEY_LEN], bool given);
+
+/* Records the digest of the settings in force, unless the journal has it. */
+void store_settings(struct server *server);
 
 /* Whether so many records could be written; `synced' counts as one. */
 bool store_room(struct server *server, uint32_t records);
@@ -247,6 +253,12 @@ void grant_finish(struct session *session, uint32_t lease);
  * something else from now on is to be called. False when there is no memory.
  */
 bool settings_came(struct server *server, const struct server_settings *message, int fd);
+
+/* The first reading is there: who may get something else than before the start is to be called. */
+void calls_start(struct server *server);
+
+/* A reading has come: those that slept when it was time to call them, and are awake, are called. */
+void calls_reading(struct server *server);
 
 /* The leased peer has come, and is about to be answered: adds its options. */
 void calls_came(struct session *session, uint32_t lease);

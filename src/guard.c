@@ -124,7 +124,7 @@ static int scan_journal(struct guard *guard, const struct guard *before, int jou
 {
 	struct scan scan = { .guard = guard, .before = before };
 	const struct journal_reader reader = { scan_header, scan_start, scan_lease,
-					       scan_link_local, &scan };
+					       scan_link_local, NULL, &scan };
 	struct journal_result result;
 	int ret = journal_replay(journal_fd, &reader, &result);
 

@@ -142,6 +142,14 @@ bool journal_link_local(struct journal *journal, const uint8_t key[static KEY_LE
 				     link_local_words[given], text));
 }
 
+bool journal_settings(struct journal *journal, uint64_t digest)
+{
+	if (!begin(journal))
+		return false;
+	++journal->records;
+	return seal(journal, sprintf(journal->buf + journal->len, "settings %016" PRIx64, digest));
+}
+
 bool journal_room(struct journal *journal, size_t len)
 {
 	off_t end = lseek(journal->fd, 0, SEEK_END);
@@ -322,6 +330,20 @@ static bool replay_link_local(struct replay *replay, char *line, bool given)
 	return true;
 }
 
+static bool replay_settings(struct replay *replay, char *line)
+{
+	char *text = word(&line);
+	uint64_t digest;
+
+	if (!text || line || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16 ||
+	    sscanf(text, "%" SCNx64, &digest) != 1)
+		return false;
+	++replay->result->records;
+	if (replay->reader->settings)
+		replay->reader->settings(replay->reader->data, digest);
+	return true;
+}
+
 /* One line, without its newline; it may be written into. */
 static bool replay_line(struct replay *replay, char *line, size_t len)
 {
@@ -346,6 +368,8 @@ static bool replay_line(struct replay *replay, char *line, size_t len)
 	}
 	if (!strcmp(type, "start"))
 		return replay_start(replay, line);
+	if (!strcmp(type, "settings"))
+		return replay_settings(replay, line);
 	for (int given = 0; given < 2; ++given) {
 		if (!strcmp(type, link_local_words[given]))
 			return replay_link_local(replay, line, given);

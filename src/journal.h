@@ -8,12 +8,14 @@
  *     lease KEY IP4 IP6 AT LEFT [WANT] CRC
  *     link-local KEY CRC
  *     no-link-local KEY CRC
+ *     settings DIGEST CRC
  *     synced CRC
  *
  * IP4 and IP6 are `-' or an address, followed by `,reserved' or `,past' where that applies. AT is
  * the time of the record and LEFT what was left of the lease then, both in ms of CLOCK_BOOTTIME.
  * WANT is what its peer asks for beside addresses, in WANT_... bits, if anything. A key that is
- * given its derived link-local has it until `no-link-local', or the next `start'.
+ * given its derived link-local has it until `no-link-local', or the next `start'. DIGEST is that of
+ * the settings that were last in force, 16 hexadecimal digits: whoever starts with others knows.
  * `synced' says that all before it has reached the disk: so what is damaged behind the last of
  * them is a write that a crash cut short, which nobody has been told of; elsewhere it is an error.
  */
@@ -54,11 +56,12 @@ struct journal_reader {
 	void (*start)(void *data, const struct journal_start *start);
 	void (*lease)(void *data, const struct journal_lease *lease);
 	void (*link_local)(void *data, const uint8_t *key, bool given);
+	void (*settings)(void *data, uint64_t digest); /* may be NULL */
 	void *data;
 };
 
 struct journal_result {
-	uint32_t records; /* of leases and link-locals */
+	uint32_t records; /* of leases, link-locals and settings */
 	uint32_t dropped; /* damaged lines of a write cut short */
 	uint32_t damaged_line; /* number of a line that stops the start, or 0 */
 	bool header; /* there was one */
@@ -75,7 +78,7 @@ struct journal {
 	int fd; /* opened with O_APPEND; -1: none */
 	bool synced; /* all that was written has reached the disk: the next write says so */
 	bool dirty; /* something has not */
-	uint32_t records; /* of leases and link-locals, in the file */
+	uint32_t records; /* of leases, link-locals and settings, in the file */
 	char *buf; /* to be written */
 	size_t len, room;
 };
@@ -86,6 +89,7 @@ bool journal_header(struct journal *journal, const char *interface,
 bool journal_start(struct journal *journal, const struct journal_start *start);
 bool journal_lease(struct journal *journal, const struct journal_lease *lease);
 bool journal_link_local(struct journal *journal, const uint8_t key[static KEY_LEN], bool given);
+bool journal_settings(struct journal *journal, uint64_t digest);
 
 /*
  * Whether the file can grow by so many bytes more than what is to be written; they are kept free

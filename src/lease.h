@@ -32,6 +32,7 @@ enum {
 	LEASE_ENDING = 1 << 2, /* the device has been told to take it back */
 	LEASE_ABSENT = 1 << 4, /* (no family) the last reading did not have the peer */
 	LEASE_CALL = 1 << 5, /* (no family) to be called: there is something new for its peer */
+	LEASE_CALLED = 1 << 6, /* (no family) it has been, and has not come yet */
 };
 
 struct lease {

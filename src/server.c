@@ -434,10 +434,13 @@ static void reading_came(struct server *server, const struct server_reading *mes
 		server->reading_wanted = now_ms() + 1000; /* out of descriptors */
 	if (fd >= 0)
 		close(fd);
+	if (server->ready)
+		calls_reading(server);
 	if (server->ready || !server->reading.head || !server->listener.added)
 		return;
 	server->ready = true;
 	link_locals_missing(server);
+	calls_start(server);
 	server_tell(server, SERVER_READY);
 }
 

@@ -55,6 +55,14 @@ static void load_link_local(void *data, const uint8_t *key, bool given)
 	link_locals_load(&load->server->link_locals, key, given);
 }
 
+static void load_settings(void *data, uint64_t digest)
+{
+	struct load *load = data;
+
+	load->server->served = digest;
+	load->server->served_known = true;
+}
+
 static void load_lease(void *data, const struct journal_lease *record)
 {
 	struct load *load = data;
@@ -101,6 +109,7 @@ bool store_load(struct server *server)
 		.start = load_start,
 		.lease = load_lease,
 		.link_local = load_link_local,
+		.settings = load_settings,
 		.data = &load,
 	};
 	struct journal_result result;
@@ -149,6 +158,18 @@ bool store_link_local(struct server *server, const uint8_t key[static KEY_LEN], 
 	if (server->fresh.fd >= 0)
 		journal_link_local(&server->fresh, key, given);
 	return !server->journal_broken && journal_link_local(&server->journal, key, given);
+}
+
+void store_settings(struct server *server)
+{
+	if (server->served_known && server->served == server->digest)
+		return;
+	server->served = server->digest;
+	server->served_known = true;
+	if (server->fresh.fd >= 0)
+		journal_settings(&server->fresh, server->digest);
+	if (!server->journal_broken)
+		journal_settings(&server->journal, server->digest);
 }
 
 bool store_lease(struct server *server, uint32_t lease)
@@ -240,7 +261,8 @@ void store_new_file(struct server *server, int fd, int error)
 	server->compact = 0;
 	server->compact_slices = 0;
 	if (!journal_header(&server->fresh, server->interface, server->secret) ||
-	    !journal_start(&server->fresh, &server->place))
+	    !journal_start(&server->fresh, &server->place) ||
+	    !journal_settings(&server->fresh, server->digest))
 		fresh_drop(server, ENOMEM);
 }
 

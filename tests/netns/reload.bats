@@ -92,7 +92,7 @@ calls() { # CLIENT: how many have come.
 	logged srv "line 3: AllowedIPs 198.51.100.9/32 is in no pool: "
 	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.9.0.0/16'
 	reload
-	[ -z "$(on srv wg dynamic show wg0 | grep -i error)" ]
+	not grep -qi error <(on srv wg dynamic show wg0)
 }
 
 @test "a pool that is gone: its leases run out; who renews gets another address, or none" {
@@ -271,4 +271,98 @@ old_daemon() { # HOST ROLE LINE...: its status is these lines, and a SIGHUP ends
 	[ "$(counter ends_admin)" -eq 1 ]
 	[ "$(lease_of c1)" = "$held" ]
 	[ "$(addrs c1 wg0)" = "$held" ]
+}
+
+again() { # WORD...: the server stopped and started.
+	on srv wg dynamic stop wg0
+	serve "$@"
+}
+
+routed() { # HOST CIDR
+	on "$1" ip route show "$2" | grep -q "dev wg0"
+}
+
+called() { # at least once since it started.
+	(($(counter calls)))
+}
+
+@test "started with other words, or after another change of its file: clients that run have it soon" {
+	local held file=/etc/wireguard/wg0.settings
+	star "fe80::/128" c1
+	up_server pool 192.0.2.0/24 route 10.78.0.0/16
+	wgq c1 up wg0
+	held=$(lease_of c1)
+	routed c1 10.78.0.0/16
+	again pool 192.0.2.0/24 route 10.79.0.0/16
+	wait_for 5 routed c1 10.79.0.0/16
+	not routed c1 10.78.0.0/16
+	[ "$(lease_of c1)" = "$held" ]
+	# The same, told otherwise, is not another.
+	settings '[Server]' '# Ours' 'Pool = 192.0.2.0/24' 'Route = 10.79.0.0/16' 'LeaseTime = 700'
+	again config "$file"
+	sleep 3
+	[ "$(counter calls)" = 0 ]
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.79.0.0/16' \
+		'[Peer]' "PublicKey = ${PUB[c1]}" 'AllowedIPs = 192.0.2.77'
+	again config "$file"
+	wait_for 5 called
+	settings '[Server]' '# Ours' 'Pool = 192.0.2.0/24' 'Route = 10.79.0.0/16' \
+		'[Peer]' "PublicKey = ${PUB[c1]}" 'AllowedIPs = 192.0.2.77'
+	again config "$file"
+	sleep 3
+	[ "$(counter calls)" = 0 ]
+	agree c1
+}
+
+@test "started with the same settings, or by a journal that does not know them: nobody is called" {
+	local journal=/var/lib/wg-dynamic/wg0.leases
+	star "fe80::/128" c1 c2
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8' 'LeaseTime = 600'
+	serves c1 c2
+	listen c1
+	listen c2
+	ask c1 want=route,call >/dev/null
+	ask c2 want=route >/dev/null
+	again config /etc/wireguard/wg0.settings
+	sleep 2
+	[ "$(counter calls)" = 0 ]
+	# What a reload has told is not told again, nor is what an engine finds that is started anew.
+	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.79.0.0/16' 'LeaseTime = 600'
+	reload
+	wait_for 5 is 3 counter calls
+	kill_half srv server engine
+	wait_for 5 pids srv server engine
+	wait_for 5 is 0 counter calls
+	again config /etc/wireguard/wg0.settings
+	sleep 2
+	[ "$(counter calls)" = 0 ]
+	on srv wg dynamic stop wg0
+	on srv sed -i '/^settings /d' "$journal"
+	serve pool 192.0.2.0/24 route 10.7.0.0/16 lease-time 600
+	sleep 2
+	[ "$(counter calls)" = 0 ]
+	on srv grep -Eqx 'settings [0-9a-f]{16} [0-9a-f]{8}' "$journal"
+	[ "$(calls c1)" = 3 ]
+	again pool 192.0.2.0/24 route 10.6.0.0/16 lease-time 600
+	wait_for 5 is 6 calls c1
+	[ "$(calls c2)" = 0 ]
+}
+
+# Its client's session is gone with the interface: it can be called when there is another.
+@test "wg-quick down and up with other words: a client is called once it has shaken hands" {
+	star "fe80::/128" c1
+	on srv sed -i 's,^Address = .*,&\, 192.0.2.1/24\nPushRoute = 10.78.0.0/16,' /etc/wireguard/wg0.conf
+	wgq srv up wg0
+	wgq c1 up wg0
+	wgq srv down wg0
+	on srv sed -i 's,10.78.0.0,10.79.0.0,' /etc/wireguard/wg0.conf
+	wgq srv up wg0
+	sleep 2
+	[ "$(counter calls)" = 0 ]
+	new_session c1
+	on c1 ping -6 -n -q -c 1 -w 5 fe80::%wg0
+	# So that it looks soon, and not in half a minute.
+	on srv ip address add 203.0.113.1/32 dev lo
+	wait_for 10 called
+	wait_for 5 routed c1 10.79.0.0/16
 }

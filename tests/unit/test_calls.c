@@ -80,7 +80,10 @@ static void tell(const char *const *words)
 		++count;
 	if (!settings_words(&settings, words, count, error))
 		fail_msg("%s", error);
-	message.head.count = message.pools = settings.pools.count;
+	message.pools = settings.pools.count;
+	message.head.count = message.pools + settings.pools.excludes;
+	for (uint32_t i = 0; i < settings.pools.excludes; ++i)
+		message.nets[message.pools + i] = settings.pools.exclude[i];
 	for (uint32_t i = 0; i < settings.pools.count; ++i)
 		message.nets[i] = settings.pools.list[i].net;
 	message.lease_time = settings.lease_time;
@@ -102,6 +105,7 @@ static void world(uint32_t count, uint8_t want)
 	memset(&server, 0, sizeof(server));
 	memset(sent, 0, sizeof(sent));
 	server.calls.fd = 77;
+	server.journal.fd = server.fresh.fd = -1;
 	server.ifindex = 9;
 	server.sweep = LEASE_NONE;
 	server.reading = (struct reading){ .head = &head, .peers = peers, .ips = ips };
@@ -142,6 +146,7 @@ static int clear(void **state)
 		free(server.pools.list[i].used);
 	policy_unmap(&server.policy);
 	free(server.calls.leases);
+	journal_close(&server.journal);
 	settings_close(&settings);
 	memset(&server, 0, sizeof(server));
 	return 0;
@@ -326,6 +331,68 @@ static void done_when_all_is_put_back(void **state)
 	assert_int_equal(server.counters.reloads[true], 1);
 }
 
+/* The real clock's, as calls_start() takes it. */
+static void started(void)
+{
+	now = server.reading_began = now_ms();
+	calls_start(&server);
+}
+
+static void other_settings_than_before_the_start(void **state)
+{
+	(void)state;
+	world(20, WANT_CALL | WANT_ROUTE);
+	server.leases.list[1].want = WANT_ROUTE;
+	leases_set(&server.leases, 2, HOLDING_PAST,
+		   &(struct cidr){ AF_INET, 32, { 10, 0, 0, 3 } });
+	peers[3].handshake = UINT32_MAX;
+	/* A journal that says nothing of them; then the same; then others. */
+	started();
+	assert_true(server.served_known && server.served == server.digest);
+	pass(3000);
+	started();
+	pass(3000);
+	assert_int_equal(all_sent(), 0);
+	tell((const char *const[]){ "lease-time", "60", "link-locals", "auto", NULL });
+	assert_true(server.served == server.digest);
+	server.served ^= 1;
+	started();
+	assert_true(server.served == server.digest);
+	pass(6000);
+	assert_int_equal(all_sent(), 17 * CALLS);
+	assert_int_equal(sent[1].count + sent[2].count + sent[3].count, 0);
+	/* One that has slept is called once it is awake, and nobody else again. */
+	server.reading_began = now = now_ms();
+	calls_reading(&server);
+	pass(6000);
+	assert_int_equal(all_sent(), 17 * CALLS);
+	peers[3].handshake = 1;
+	server.reading_began = now = now_ms();
+	calls_reading(&server);
+	pass(6000);
+	calls_reading(&server);
+	pass(6000);
+	assert_int_equal(sent[3].count, CALLS);
+	assert_int_equal(all_sent(), 18 * CALLS);
+}
+
+static void what_makes_a_digest(void **state)
+{
+	static const char *const others[][3] = {
+		{ "route", "10.2.0.0/16" }, { "dns", "192.0.2.2" }, { "search", "a.example" },
+		{ "mtu", "1300" }, { "pool", "10.0.0.0/17" }, { "exclude", "10.0.0.9" },
+	};
+	uint64_t before;
+
+	(void)state;
+	world(1, 0);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); ++i) {
+		before = server.digest;
+		tell(others[i]);
+		assert_true(server.digest != before);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -335,6 +402,8 @@ int main(void)
 		TEST(whom_it_concerns),
 		TEST(when_the_socket_is_full),
 		TEST(done_when_all_is_put_back),
+		TEST(other_settings_than_before_the_start),
+		TEST(what_makes_a_digest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,8 @@ static struct {
 	uint32_t link_locals; /* records of them; the last: */
 	uint8_t link_local[KEY_LEN];
 	bool given;
+	uint32_t settings; /* records of them; the last: */
+	uint64_t digest;
 } seen;
 
 static void see_header(void *data, const char *interface, const uint8_t *bytes)
@@ -79,18 +81,25 @@ static void see_link_local(void *data, const uint8_t *key, bool given)
 	seen.given = given;
 }
 
+static void see_settings(void *data, uint64_t digest)
+{
+	assert_ptr_equal(data, &seen);
+	++seen.settings;
+	seen.digest = digest;
+}
+
 static struct journal_result result;
 
 static int replay(int fd)
 {
 	static const struct journal_reader reader = { see_header, see_start, see_lease,
-						     see_link_local, &seen };
+						     see_link_local, see_settings, &seen };
 	int ret;
 
 	memset(&seen, 0, sizeof(seen));
 	memset(&result, 0xff, sizeof(result));
 	ret = journal_replay(fd, &reader, &result);
-	assert_int_equal(result.records, seen.leases + seen.link_locals);
+	assert_int_equal(result.records, seen.leases + seen.link_locals + seen.settings);
 	assert_int_equal(result.header, seen.headers);
 	if (ret == -EILSEQ)
 		assert_true(result.damaged_line);
@@ -486,6 +495,27 @@ static void records_of_link_locals(void **state)
 	journal_close(&journal);
 }
 
+static void a_record_of_settings(void **state)
+{
+	struct journal journal = { .fd = file(NULL, 0) };
+	char expected[512] = "";
+
+	(void)state;
+	line(expected, "wg-dynamic-leases 1 wg0 " SECRET_TEXT);
+	line(expected, "settings 0000000000000007");
+	line(expected, "settings fedcba9876543210");
+	assert_true(journal_header(&journal, "wg0", secret));
+	assert_true(journal_settings(&journal, 7));
+	assert_true(journal_settings(&journal, UINT64_C(0xfedcba9876543210)));
+	assert_int_equal(journal.records, 2);
+	assert_int_equal(journal_write(&journal), 0);
+	assert_contents(journal.fd, expected);
+	assert_int_equal(replay(journal.fd), 0);
+	assert_int_equal(seen.settings, 2);
+	assert_true(seen.digest == UINT64_C(0xfedcba9876543210));
+	journal_close(&journal);
+}
+
 static void a_long_journal(void **state)
 {
 	struct journal journal = { .fd = file(NULL, 0) };
@@ -699,6 +729,8 @@ static void records_that_no_one_wrote(void **state)
 		"lease\t" KEY " - - 1 2",
 		"link-local", "link-local AAAA", "link-local " KEY " ", "link-local " KEY " 1",
 		"no-link-local", "no-link-local  " KEY, "no-no-link-local " KEY,
+		"settings", "settings 7", "settings 000000000000000g", "settings 0x00000000000007",
+		"settings 0000000000000007 1", "settings 00000000000000007",
 	};
 	char text[2048];
 
@@ -839,6 +871,7 @@ int main(void)
 		cmocka_unit_test(all_kinds_of_records),
 		cmocka_unit_test(a_long_journal),
 		cmocka_unit_test(records_of_link_locals),
+		cmocka_unit_test(a_record_of_settings),
 		cmocka_unit_test(nothing_at_all),
 		cmocka_unit_test(a_last_record_cut_short),
 		cmocka_unit_test(cut_short_at_each_byte),

@@ -84,6 +84,27 @@ leased() { # CLIENT: it has an address of the pool, and reaches the server by it
 	pids srv server monitor
 }
 
+@test "SaveConfig saves nothing leased either where PostUp starts the server and PreDown stops it" {
+	local addresses
+	short c1
+	# shellcheck disable=SC2016 # of wg-quick
+	on srv sed -i -e '/^Pool/d' -e '/^LinkLocals/d' -e '/^PrivateKey/a SaveConfig = true\
+PostUp = wg dynamic server %i config /etc/wireguard/wg0.pools\
+PreDown = wg dynamic stop %i' /etc/wireguard/wg0.conf
+	printf '[Server]\nPool = 192.0.2.0/24\nLinkLocals = auto\n' | on srv tee /etc/wireguard/wg0.pools
+	wgq srv up wg0
+	wgq c1 up wg0
+	leased c1
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "+198.51.100.0/24" 2>/dev/null ||
+		on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "198.51.100.0/24,$(v4 c1)/32,${LL[c1]}/128"
+	addresses=$(v4 c1)
+	for verb in save down; do
+		wgq srv "$verb" wg0
+		not grep -F -e "$addresses" -e "${LL[c1]}" <<<"$(on srv cat /etc/wireguard/wg0.conf)"
+		on srv grep -qx "AllowedIPs = 198.51.100.0/24" /etc/wireguard/wg0.conf
+	done
+}
+
 @test "a server that has died: nothing is saved, with a warning, and down goes on" {
 	local before
 	short c1

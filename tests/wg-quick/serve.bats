@@ -174,6 +174,46 @@ full() {
 	diff -u "$BATS_TEST_TMPDIR/once" "$CONFIG"
 }
 
+# by_hand LINE...: a world whose server is not of wg-quick's doing: its socket tells
+by_hand() {
+	mocked() {
+		# shellcheck disable=SC2016 # expanded within
+		exec unshare -m bash -c 'mount -t tmpfs none /var/run && mkdir /var/run/wg-dynamic &&
+			: > /var/run/wg-dynamic/wg0.server.sock && exec "$@"' \
+			- env -i PATH="$WORLD/tools" MOCK="$WORLD" "${BEHAVIOUR[@]}" "$@"
+	}
+	server "Address = 192.0.2.1/24" "SaveConfig = true" "$@"
+	sed -i 's,^AllowedIPs.*,AllowedIPs = fe80::7/128\, 192.0.2.7/32,' "$CONFIG"
+	mock ALLOWED "${PEER##* }	192.0.2.7/32"
+	wg_quick up
+	never "wg dynamic"
+}
+
+@test "save, down: a server that is started by hand or by PostUp tells what is leased, too" {
+	local saved="AllowedIPs = fe80::7/128"
+	by_hand
+	wg_quick save
+	[[ $(grep ^AllowedIPs "$CONFIG") == "$saved" ]]
+	ran "wg dynamic show wg0 allowed-ips"
+	by_hand
+	wg_quick down
+	[[ $(grep ^AllowedIPs "$CONFIG") == "$saved" ]]
+	never "dynamic stop"
+	by_hand "PreDown = rm /var/run/wg-dynamic/wg0.server.sock" # as it does when it is stopped
+	wg_quick down
+	[[ $(grep ^AllowedIPs "$CONFIG") == "$saved" ]]
+}
+
+@test "save: a server of somebody's own that does not answer, and the file stays" {
+	mock FAIL "wg dynamic show *"
+	by_hand
+	cp "$CONFIG" "$BATS_TEST_TMPDIR/before"
+	run -1 wg_quick save
+	wg_quick down
+	cmp "$BATS_TEST_TMPDIR/before" "$CONFIG"
+	[[ $(grep -c "^Warning: .*wg0.conf' is left as it was" "$WORLD/err") -eq 1 ]]
+}
+
 @test "save: fe80::/64 that was configured is saved" {
 	server "Address = 192.0.2.1/24, fe80::/64" "Pool = 192.0.2.0/24"
 	wg_quick up

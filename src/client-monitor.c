@@ -585,6 +585,8 @@ int dynamic_client(int argc, const char *argv[])
 {
 	if (!client_words(&monitor.words, argc, argv))
 		return 1;
+	if (monitor.words.check)
+		return 0;
 	log_open(monitor.words.interface);
 	log_limit(LOG_BURST);
 	if (geteuid() && client_words_root(&monitor.words))

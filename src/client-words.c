@@ -120,6 +120,10 @@ static bool word(struct client_words *words, const char *argv[], int *i)
 		words->foreground = true;
 		return true;
 	}
+	if (!strcmp(name, "check")) {
+		words->check = true;
+		return true;
+	}
 	for (int j = 0; j < WORDS_WITH_VALUE; ++j) {
 		if (!strcmp(name, words_with_value[j].name))
 			return words_with_value[j].read(words, argv[0], argv[++*i]);

@@ -14,6 +14,7 @@
 struct client_words {
 	const char *interface;
 	bool foreground;
+	bool check; /* these words, and do nothing */
 	uint32_t wait; /* seconds */
 	struct accept accept;
 	uint32_t table; /* the routing table for routes that are pushed; 0: none */

@@ -16,11 +16,11 @@ static const struct {
 	const char *description;
 } subcommands[] = {
 	{ "client", dynamic_client,
-	  "<interface> [foreground] [wait <seconds>] [accept <word>[,<word>]...] "
+	  "<interface> [foreground] [check] [wait <seconds>] [accept <word>[,<word>]...] "
 	  "[table <number> | off] [dns <value>[,<value>]...] [hook <program>]",
 	  "Lease addresses for an interface, and keep them leased" },
 	{ "server", dynamic_server,
-	  "<interface> [foreground] [config <file> [check]] [pool <cidr>,...] "
+	  "<interface> [foreground] [check] [config <file>] [pool <cidr>,...] "
 	  "[exclude <cidr>,...] [lease-time <seconds>] [route <cidr>,...] [dns <ip>,...] "
 	  "[search <domain>,...] [mtu <bytes>] [link-locals auto | off]",
 	  "Lease addresses to the peers of an interface" },

@@ -12,7 +12,7 @@
 /* `client <interface> [foreground] ...': client-monitor.c, and client-words.c for the words. */
 int dynamic_client(int argc, const char *argv[]);
 
-/* `server <interface> [foreground] [config <file> [check]] [SETTING VALUE]...': server-setup.c. */
+/* `server <interface> [foreground] [check] [config <file>] [SETTING VALUE]...': server-setup.c. */
 int dynamic_server(int argc, const char *argv[]);
 
 /* `show [<interface> | all] [allowed-ips | dump | json]': show.c. */

@@ -487,7 +487,7 @@ static const char *parse(struct server_setup *setup, int argc, const char *argv[
 			setup->foreground = true;
 			continue;
 		}
-		if (!strcmp(argv[i], "check") && setup->file) {
+		if (!strcmp(argv[i], "check")) {
 			*check = true;
 			continue;
 		}

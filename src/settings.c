@@ -37,7 +37,7 @@ static const struct {
 	[ROUTE] = { "route", true, true, true, "is not a network: write ADDRESS/BITS",
 		    "is one route too many: 128 are the most" },
 	[DNS] = { "dns", true, true, true,
-		  "is not the address of a resolver: domains go to the setting `search'",
+		  "is not the address of a resolver: domains are search domains",
 		  "is one resolver too many: 8 are the most" },
 	[SEARCH] = { "search", true, true, true,
 		     "is not a domain: write letters, digits, `-', `_' and dots between",

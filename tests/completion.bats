@@ -113,24 +113,24 @@ offers() {
 	local command
 	for command in wg-dynamic "wg dynamic"; do
 		sed "s/^/$command /" <<-'EOF_' | offers
-			client wg0 |foreground wait accept table dns hook
-			client wg0 foreground |wait accept table dns hook
+			client wg0 |foreground check wait accept table dns hook
+			client wg0 foreground |check wait accept table dns hook
 			client wg0 wait |
-			client wg0 wait 5 |foreground accept table dns hook
-			client wg0 wait 5 foreground |accept table dns hook
+			client wg0 wait 5 |foreground check accept table dns hook
+			client wg0 wait 5 foreground |check accept table dns hook
 			client wg0 accept |
 			client wg0 table |
 			client wg0 dns |
-			server wg0 |foreground config pool exclude lease-time route dns search mtu link-locals
+			server wg0 |foreground check config pool exclude lease-time route dns search mtu link-locals
 			server wg0 pool |
-			server wg0 pool 192.0.2.0/24 |foreground config exclude lease-time route dns search mtu link-locals
+			server wg0 pool 192.0.2.0/24 |foreground check config exclude lease-time route dns search mtu link-locals
 			server wg0 pool 192.0.2.0/24 le|lease-time
 			server wg0 lease-time |
 			server wg0 lease-time 60 f|foreground
 			server wg0 link-locals |auto off
 			server wg0 config x c|check
 			server wg0 config x check c|c
-			server wg0 route 10.0.0.0/8 c|config
+			server wg0 route 10.0.0.0/8 c|check config
 			show wg0 |allowed-ips dump json
 			show wg0 j|json
 			show all |allowed-ips dump json
@@ -146,7 +146,7 @@ offers() {
 @test "the daemons by their own names" {
 	offers <<-'EOF_'
 		wg-dynamic-client |wg0 wg1 tunnel
-		wg-dynamic-client wg0 |foreground wait accept table dns hook
+		wg-dynamic-client wg0 |foreground check wait accept table dns hook
 		wg-dynamic-server wg|wg0 wg1
 		wg-dynamic-server wg0 p|pool
 		wg-dynamic-server wg0 pool 192.0.2.0/24 le|lease-time
@@ -160,9 +160,9 @@ offers() {
 # Bash splits words at a colon, as in an IPv6 pool.
 @test "after an IPv6 pool" {
 	offers <<-'EOF_'
-		wg dynamic server wg0 pool 2001:db8::/64 |foreground config exclude lease-time route dns search mtu link-locals
+		wg dynamic server wg0 pool 2001:db8::/64 |foreground check config exclude lease-time route dns search mtu link-locals
 		wg dynamic server wg0 pool 2001:f|2001:f
-		wg-dynamic server wg0 pool 2001:db8::/64,192.0.2.0/24 lease-time 5 |foreground config exclude route dns search mtu link-locals
+		wg-dynamic server wg0 pool 2001:db8::/64,192.0.2.0/24 lease-time 5 |foreground check config exclude route dns search mtu link-locals
 	EOF_
 }
 

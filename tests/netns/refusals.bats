@@ -79,8 +79,8 @@ usage() { # SUBCOMMAND LINE WORD...
 }
 
 declare -gA USAGE=(
-	[server]="wg dynamic server <interface> [foreground] [config <file> [check]] [pool <cidr>,...] [exclude <cidr>,...] [lease-time <seconds>] [route <cidr>,...] [dns <ip>,...] [search <domain>,...] [mtu <bytes>] [link-locals auto | off]"
-	[client]="wg dynamic client <interface> [foreground] [wait <seconds>] [accept <word>[,<word>]...] [table <number> | off] [dns <value>[,<value>]...] [hook <program>]"
+	[server]="wg dynamic server <interface> [foreground] [check] [config <file>] [pool <cidr>,...] [exclude <cidr>,...] [lease-time <seconds>] [route <cidr>,...] [dns <ip>,...] [search <domain>,...] [mtu <bytes>] [link-locals auto | off]"
+	[client]="wg dynamic client <interface> [foreground] [check] [wait <seconds>] [accept <word>[,<word>]...] [table <number> | off] [dns <value>[,<value>]...] [hook <program>]"
 	[show]="wg dynamic show [<interface> | all] [allowed-ips | dump | json]"
 	[reload]="wg dynamic reload <interface>"
 	[release]="wg dynamic release <interface> peer <key>"

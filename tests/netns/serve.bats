@@ -121,13 +121,36 @@ PreDown = wg dynamic stop %i' /etc/wireguard/wg0.conf
 	not on srv ip link show dev wg0
 }
 
+@test "a value that is none: up says so in one line, by wg-quick's name for it, and does nothing" {
+	local before line where="wg-quick: \`/etc/wireguard/wg0.conf':"
+	short c1
+	on srv cp /etc/wireguard/wg0.conf /etc/wireguard/good
+	while read -r line; do
+		on srv sed "/^LinkLocals/a ${line%%: *}" /etc/wireguard/good |
+			on srv tee /etc/wireguard/wg0.conf
+		before=$(state srv)
+		run wgq srv up wg0
+		[[ $status == 1 && $output == "$where ${line#*: }"* && ${#lines[@]} == 1 ]]
+		[[ $(state srv) == "$before" ]]
+	done <<-EOF
+		Pool = 198.51.100.0: Pool \`198.51.100.0' is not a network: write ADDRESS/BITS
+		LeaseTime = abc: LeaseTime \`abc' is not a number of seconds
+		PushRoute = 10.0.0.0/33: PushRoute \`10.0.0.0/33' is not a network
+		PushDNS = x: PushDNS \`x' is not the address of a resolver: domains are search domains
+		PushSearch = a..b: PushSearch \`a..b' is not a domain
+		PushMTU = 100: PushMTU \`100' is not a number of bytes from 1280
+		LinkLocals = x: LinkLocals \`auto,x' is not one of its values
+		Accept = foo: Accept \`foo' is neither address, route, default-route, dns or mtu
+	EOF
+}
+
 @test "a server that cannot start is a failed up, which leaves nothing" {
 	local before
 	short c1
-	on srv sed -i 's,^Pool = .*,Pool = 192.0.2.0/33,' /etc/wireguard/wg0.conf
+	on srv sed -i '/^Pool/d; s,^Address = .*,Address = fe80::/64,' /etc/wireguard/wg0.conf
 	before=$(state srv)
 	run wgq srv up wg0
-	[[ $status == 1 && $output == *"192.0.2.0/33"* ]]
+	[[ $status == 1 && $output == *"there is no pool: name one"* ]]
 	diff <(echo "$before") <(state srv)
 }
 

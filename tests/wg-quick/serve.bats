@@ -34,7 +34,31 @@ full() {
 	in_order "ip -4 address add 192.0.2.1/24 dev wg0" "ip -6 address add fe80::/64 dev wg0" \
 		"ip link set mtu 1420 up dev wg0" "wg dynamic server wg0 $KEYS" "hook postup"
 	grep -qxF "[#] wg dynamic server wg0 $KEYS" "$WORLD/err"
-	[[ $(grep -c "wg dynamic" "$LOG") -eq 1 ]]
+	[[ $(grep "wg dynamic" "$LOG" | grep -cv " check$") -eq 1 ]]
+}
+
+@test "words that the server does not understand: one line names the key, and nothing is done" {
+	local word key
+	full
+	while read -r word key; do
+		mock WRONG "wg dynamic server: $word \`x' is none: write y
+Usage: wg dynamic server"
+		run -1 wg_quick up
+		[[ $(< "$WORLD/err") == "wg-quick: \`$CONFIG': $key \`x' is none: write y" ]]
+	done <<-EOF_
+		pool Pool
+		lease-time LeaseTime
+		route PushRoute
+		dns PushDNS
+		search PushSearch
+		mtu PushMTU
+		link-locals LinkLocals
+	EOF_
+	ran "wg dynamic server wg0 $KEYS check"
+	mock WRONG "Invalid subcommand: \`dynamic'"
+	run -1 wg_quick up
+	[[ $(< "$WORLD/err") == "wg-quick: Invalid subcommand: \`dynamic'" ]]
+	run -1 grep -vxe "ip link show dev wg0" -e "wg dynamic server wg0 $KEYS check" "$LOG"
 }
 
 @test "up: any one of the keys will do, and an empty one does nothing" {
@@ -95,7 +119,7 @@ full() {
 }
 
 @test "an up whose server does not start is a failed up" {
-	mock FAIL "wg dynamic server *"
+	mock FAIL "wg dynamic server * auto"
 	full
 	run -1 wg_quick up
 	in_order "wg dynamic server wg0 $KEYS" "wg dynamic stop wg0" "ip link delete dev wg0"

@@ -154,16 +154,37 @@ PreDown = wg dynamic stop %i' /etc/wireguard/wg0.conf
 	diff <(echo "$before") <(state srv)
 }
 
-# The line of our drop-in, as systemd would run it.
-drop_in() {
+# Runs what a reload of wg-quick@wg0 does, the line of our drop-in last. Prints the milliseconds from
+# the end of syncconf until all these are among AllowedIPs again; fails when it took none out.
+reload() { # ALLOWED-IP...
 	local ours
 	ours=$(sed -n 's,^ExecReload=-@BINDIR@/,,p' \
 		"$NETNS/../../src/systemd/wg-quick@.service.d/wg-dynamic.conf")
-	# shellcheck disable=SC2086 # the words of a command
-	on srv ${ours//%i/wg0}
+	on srv bash -s -- "${ours//%i/wg0}" "$@" <<-'EOF'
+		back() {
+			local all ip
+			all=$(wg show wg0 allowed-ips)
+			for ip; do
+				[[ $all == *"$ip"* ]] || return 1
+			done
+		}
+		now() {
+			echo "$((${EPOCHREALTIME/[.,]/} / 1000))"
+		}
+		wg syncconf wg0 <(exec wg-quick strip wg0)
+		start=$(now)
+		! back "${@:2}" || exit 1
+		$1 &
+		until back "${@:2}"; do
+			(($(now) < start + 10000)) || exit 1
+		done
+		echo "$(($(now) - start))"
+		wait $!
+	EOF
 }
 
-@test "what wg-quick@'s reload takes out of AllowedIPs is back when our drop-in has run" {
+@test "what wg-quick@'s reload takes out of AllowedIPs is back within 100 ms by our drop-in" {
+	local took=()
 	short c1 c2
 	# Without a line of AllowedIPs a peer's are left alone.
 	on srv sed -i "\\,^PublicKey = ${PUB[c1]},a AllowedIPs = 198.51.100.0/24" \
@@ -172,13 +193,14 @@ drop_in() {
 	wgq c1 up wg0
 	wgq c2 up wg0
 	leased c1
-	on srv bash -c 'wg syncconf wg0 <(exec wg-quick strip wg0)' # as the unit does
-	[[ $(allowed srv wg0 "${PUB[c1]}") == 198.51.100.0/24 ]]
-	elapsed drop_in
-	((MS < 3000))
+	# The best of five, since the machine may have other work to do.
+	for _ in {1..5}; do
+		took+=("$(reload "$(v4 c1)/32" "${LL[c1]}/128")")
+	done
+	printf 'back after %s ms\n' "${took[@]}"
+	((${#took[@]} == 5 && $(printf '%s\n' "${took[@]}" | sort -n | head -n 1) <= 100))
 	leased c1
 	leased c2
-	has_allowed srv wg0 "${PUB[c1]}" "${LL[c1]}/128"
 }
 
 @test "pools that are not routed to the interface: a warning each, if PostUp sets no route either" {

@@ -122,7 +122,8 @@ Usage: wg dynamic server"
 	mock FAIL "wg dynamic server * auto"
 	full
 	run -1 wg_quick up
-	in_order "wg dynamic server wg0 $KEYS" "wg dynamic stop wg0" "ip link delete dev wg0"
+	in_order "wg dynamic server wg0 $KEYS" "ip link delete dev wg0"
+	never "dynamic stop" # which would say that nothing runs
 	never "hook postup"
 	[[ ! -e $WORLD/state/device ]]
 }

@@ -81,9 +81,7 @@ static int wait_done(const char *interface, const char *role, const struct answe
 		if (!ask(interface, role, &status))
 			return log_failure("the %s has ended: its log says why", role);
 		if (status.refused != before->refused)
-			return *status.error ? log_failure("%s", status.error) :
-					       log_failure("the %s has refused it: its log says why",
-							   role);
+			return log_failure("%s", status.error);
 		if (status.reloads > before->reloads)
 			return 0;
 	} while (now_ms() < end);

@@ -40,6 +40,7 @@ enum {
 	LOOK_SHARE = 10, /* of the time, looks may take one part in so many */
 	CHECK_MS = 30000, /* from one look at the peers to the next */
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
+	FILES = 32, /* that the engine may have open */
 	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
 };
 
@@ -484,6 +485,7 @@ static void network_start(void)
 /* Everything that needs root; false after a line in the log. */
 static bool privileged_start(void)
 {
+	static const struct sandbox_engine engine = { client_engine, FILTER_CLIENT, FILES };
 	const uint64_t keep = 1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE;
 	int spawner, ret;
 
@@ -497,7 +499,7 @@ static bool privileged_start(void)
 				    strerror(-monitor.control));
 		return false;
 	}
-	spawner = spawner_start(CONTROL_DIR, client_engine);
+	spawner = spawner_start(CONTROL_DIR, &engine);
 	if (spawner < 0)
 		goto failed;
 	monitor.supervisor = (struct supervisor){

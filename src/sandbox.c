@@ -129,7 +129,9 @@ int sandbox_keep(uint64_t capabilities)
 	if (geteuid())
 		capabilities |= 1ULL << CAP_DAC_OVERRIDE;
 	ret = bounding_set(capabilities);
-	return ret ? ret : capabilities_set(capabilities & capabilities_get());
+	if (!ret)
+		ret = capabilities_set(capabilities & capabilities_get());
+	return ret ? ret : filter_monitor();
 }
 
 /* A folder that is removed already: nothing can ever be made in it. */
@@ -148,7 +150,7 @@ static int enter_nowhere(const char *dir)
 /* Without a user, as the one that we are already. */
 static int confine(const char *dir, const struct passwd *user)
 {
-	const struct rlimit none = { 0, 0 }, files = { SANDBOX_FILES, SANDBOX_FILES };
+	const struct rlimit none = { 0, 0 };
 	int ret;
 
 	/* A Ctrl-C, or what a supervisor sends to all, is for the monitor: that ends us. */
@@ -159,8 +161,6 @@ static int confine(const char *dir, const struct passwd *user)
 	ret = bounding_set(0);
 	if (ret)
 		return ret;
-	/* Where there are fewer, accepting pauses when they run out. */
-	setrlimit(RLIMIT_NOFILE, &files);
 	ret = enter_nowhere(dir);
 	if (ret)
 		return ret;
@@ -175,7 +175,22 @@ static int confine(const char *dir, const struct passwd *user)
 		return -errno;
 	if (!setuid(0)) /* nothing above may have failed silently */
 		return -EPERM;
-	return 0;
+	return filter_monitor();
+}
+
+static int engine_run(const struct sandbox_engine *engine, int fd)
+{
+	const struct rlimit none = { 0, 0 }, files = { engine->files, engine->files };
+
+	/* An engine must not outlive a spawner that was killed. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* Where there are fewer, accepting pauses when they run out. */
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (setrlimit(RLIMIT_NPROC, &none) < 0 ||
+	    (engine->filter == FILTER_CLIENT && setrlimit(RLIMIT_FSIZE, &none) < 0) ||
+	    filter_engine(engine->filter))
+		return 1;
+	return engine->run(fd);
 }
 
 /* Waits until the engine ends; kills it when the monitor goes away first. */
@@ -197,7 +212,7 @@ static int engine_wait(int fd, pid_t engine)
 	return status;
 }
 
-static void spawner_run(int fd, int (*engine)(int fd))
+static void spawner_run(int fd, const struct sandbox_engine *engine)
 {
 	struct spawner_message ended = { .head.type = ENDED };
 	union message_buffer buffer;
@@ -213,9 +228,7 @@ static void spawner_run(int fd, int (*engine)(int fd))
 		pid = fork();
 		if (!pid) {
 			close(fd);
-			/* An engine must not outlive a spawner that was killed. */
-			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-			_exit(engine(engine_fd));
+			_exit(engine_run(engine, engine_fd));
 		}
 		close(engine_fd);
 		ended.wait_status = pid > 0 ? engine_wait(fd, pid) : -1;
@@ -240,7 +253,7 @@ static int keep_alone(int fd, int null)
 	return STDERR_FILENO + 1;
 }
 
-int spawner_start(const char *dir, int (*engine)(int fd))
+int spawner_start(const char *dir, const struct sandbox_engine *engine)
 {
 	const bool root = !geteuid();
 	const struct passwd *user = root ? getpwnam(SANDBOX_USER) : NULL;
@@ -255,6 +268,11 @@ int spawner_start(const char *dir, int (*engine)(int fd))
 	if (root && (!user || !user->pw_uid)) {
 		log_failure("neither " SANDBOX_USER " nor nobody is an ordinary user: make one");
 		return -ENOENT;
+	}
+	if (!filter_available()) {
+		log_failure("the kernel has no system call filters: it must be one that was built with "
+			    "CONFIG_SECCOMP_FILTER");
+		return -ENOSYS;
 	}
 	if (!channel_pair(fds) || (pid = fork()) < 0) {
 		ret = -errno;

@@ -15,9 +15,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "filter.h"
+
 #define SANDBOX_USER "_wg-dynamic"
 
-enum { SANDBOX_FILES = 1200 /* descriptors that an engine may have open */ };
+/* What engines of a kind do, and may do. */
+struct sandbox_engine {
+	/* Its end of the channel is its only descriptor beside /dev/null as 0 to 2; the process ends
+	 * with what this returns. */
+	int (*run)(int fd);
+	enum filter filter;
+	unsigned int files; /* that it may have open */
+};
 
 /* Closes all descriptors but standard input, output and error: those of whoever started us. */
 void sandbox_close_inherited(void);
@@ -37,13 +46,12 @@ bool sandbox_allowed(void);
 /*
  * Forks the spawner, confined: as its root directory one that was made in dir and is removed
  * already, the user above (or nobody, after a line in the log; who isn't root stays who he is),
- * no capabilities, no_new_privs, not dumpable. Each engine is a call of engine(fd), fd being its
- * end of the channel, and its only descriptor beside /dev/null as 0 to 2; the process ends with
- * what it returns.
+ * no capabilities, no_new_privs, not dumpable. Each engine is that, and has its filter, and may
+ * neither fork nor, unless it keeps a journal, write files.
  * Returns a descriptor (a SOCK_SEQPACKET socket) for spawner_spawn() and spawner_status(), or
  * -errno after a line in the log that says what failed.
  */
-int spawner_start(const char *dir, int (*engine)(int fd));
+int spawner_start(const char *dir, const struct sandbox_engine *engine);
 
 /*
  * Asks for a new engine, and hands it its end of the channel, which stays open here too. One runs
@@ -63,8 +71,8 @@ void spawner_close(int spawner);
 
 /*
  * Keeps, of the capabilities that there are, just these (a mask of 1 << CAP_...), for good:
- * bounding set too; and sets no_new_privs. Who isn't root keeps CAP_DAC_OVERRIDE as well, for
- * files and sockets that are root's.
+ * bounding set too; sets no_new_privs, and the monitor's filter. Who isn't root keeps
+ * CAP_DAC_OVERRIDE as well, for files and sockets that are root's.
  * Returns 0 or -errno.
  */
 int sandbox_keep(uint64_t capabilities);

@@ -29,6 +29,7 @@ enum {
 	ROUTES_MS = 5000, /* for others to set routes, as PostUp of wg-quick does */
 	FAILED_READ_MS = 1000, /* before a reading that failed is tried again */
 	TAKES_TURN = 4, /* batches to take back, in one turn of the loop */
+	FILES = 1200, /* that the engine may have open: all its sessions, and some */
 };
 
 /* An order to take addresses back, which waits for a reading. */
@@ -544,6 +545,7 @@ static bool open_all(int spawner)
 
 int server_monitor(const struct server_setup *setup)
 {
+	static const struct sandbox_engine engine = { server_engine, FILTER_SERVER, FILES };
 	const uint64_t capabilities = UINT64_C(1) << CAP_NET_ADMIN;
 	int spawner, ret;
 
@@ -563,7 +565,7 @@ int server_monitor(const struct server_setup *setup)
 	monitor.adopted = now_ms();
 	monitor.takes_end = &monitor.takes;
 
-	spawner = spawner_start(CONTROL_DIR, server_engine);
+	spawner = spawner_start(CONTROL_DIR, &engine);
 	if (spawner < 0)
 		return 1;
 	ret = guard_retired(&monitor.guard, setup->journal_fd);

@@ -322,7 +322,7 @@ confined() { # HOST PID: no user that could do anything, no capabilities, nothin
 	for key in Uid Gid; do # real, effective, saved, of the file system
 		[[ $(status "$1" "$2" "$key") =~ ^([1-9][0-9]*)(\ [1-9][0-9]*){3}$ ]] || return 1
 	done
-	[[ -z $(status "$1" "$2" Groups) && $(status "$1" "$2" NoNewPrivs) == 1 ]] || return 1
+	[[ -z $(status "$1" "$2" Groups) ]] && filtered "$1" "$2" || return 1
 	for key in CapInh CapPrm CapEff CapBnd CapAmb; do
 		[[ $(status "$1" "$2" "$key") == "$none" ]] || fail_with "$key" || return 1
 	done
@@ -333,6 +333,11 @@ confined() { # HOST PID: no user that could do anything, no capabilities, nothin
 	done
 }
 
+filtered() { # HOST PID: it may not make all system calls, nor ever become more than it is.
+	[[ $(status "$1" "$2" NoNewPrivs) == 1 && $(status "$1" "$2" Seccomp) == 2 ]] ||
+		fail_with "no filter"
+}
+
 may_only() { # HOST PID CAPABILITIES
 	local key
 	for key in CapPrm CapEff CapBnd; do
@@ -340,7 +345,7 @@ may_only() { # HOST PID CAPABILITIES
 	done
 	[[ $(status "$1" "$2" CapInh) == "$none" && $(status "$1" "$2" CapAmb) == "$none" ]] ||
 		return 1
-	[[ $(status "$1" "$2" NoNewPrivs) == 1 ]]
+	filtered "$1" "$2"
 }
 
 open_files() { # HOST PID: what it has open, one a line, without numbers.

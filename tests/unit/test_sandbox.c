@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Engines that have been taken over: each tries one thing that none should, from inside of the
+ * sandbox that the daemons' engines are in, and is killed for it, or refused by the kernel.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "channel.h"
+#include "log.h"
+#include "sandbox.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#define SKIP_UNFILTERED() skip() /* sanitizers need calls that no filter of ours would allow */
+#else
+#define SKIP_UNFILTERED() (void)0
+#endif
+
+enum {
+	DONE = 42, /* exit status of an engine that was let do it; 100 and more: refused, errno */
+	REFUSED = 100,
+};
+
+/* What the next engine does; inherited. */
+static long (*misdeed)(void);
+
+static int engine(int fd)
+{
+	close(fd);
+	errno = 0;
+	return misdeed() >= 0 ? DONE : REFUSED + errno;
+}
+
+/* The wait status of an engine of this kind that does this. */
+static int status_of(enum filter filter, long (*what)(void))
+{
+	const struct sandbox_engine kind = { engine, filter, 16 };
+	struct pollfd polled = { .events = POLLIN };
+	int spawner, fds[2], status = 0;
+	char here[PATH_MAX];
+	bool gone;
+
+	misdeed = what;
+	log_open("wg7");
+	assert_non_null(realpath(".", here));
+	spawner = spawner_start(here, &kind);
+	assert_true(spawner >= 0);
+	assert_true(channel_pair(fds));
+	assert_int_equal(spawner_spawn(spawner, fds[1]), 0);
+	polled.fd = spawner;
+	assert_int_equal(poll(&polled, 1, 10000), 1);
+	assert_true(spawner_status(spawner, &status, &gone));
+	close(fds[0]);
+	close(fds[1]);
+	spawner_close(spawner);
+	return status;
+}
+
+static void assert_refused(enum filter filter, long (*what)(void), int error)
+{
+	int status = status_of(filter, what);
+
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != REFUSED + error)
+		fail_msg("wait status 0x%x", (unsigned int)status);
+}
+
+static void assert_done(enum filter filter, long (*what)(void))
+{
+	int status = status_of(filter, what);
+
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != DONE)
+		fail_msg("wait status 0x%x", (unsigned int)status);
+}
+
+static const enum filter filters[] = { FILTER_CLIENT, FILTER_SERVER };
+
+static long opens(void)
+{
+	return open("/", O_RDONLY);
+}
+
+static long creates(void)
+{
+	return open("new", O_WRONLY | O_CREAT, 0600);
+}
+
+static long opens_by_openat2(void)
+{
+	uint64_t how[3] = { O_RDONLY };
+
+	return syscall(SYS_openat2, AT_FDCWD, ".", how, sizeof(how));
+}
+
+static long runs(void)
+{
+	return execl("/bin/true", "true", NULL);
+}
+
+static long runs_from_descriptor(void)
+{
+	char *argv[] = { "true", NULL };
+
+	return syscall(SYS_execveat, STDIN_FILENO, "", argv, argv + 1, AT_EMPTY_PATH);
+}
+
+static long makes_socket(void)
+{
+	return socket(AF_INET6, SOCK_STREAM, 0);
+}
+
+static long makes_pair(void)
+{
+	int fds[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+}
+
+static long connects(void)
+{
+	const struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	return connect(3, (const struct sockaddr *)&address, sizeof(address));
+}
+
+static long binds(void)
+{
+	const struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	return bind(3, (const struct sockaddr *)&address, sizeof(address));
+}
+
+static long traces(void)
+{
+	return ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+}
+
+static long forks(void)
+{
+	return fork();
+}
+
+static long kills_spawner(void)
+{
+	return kill(getppid(), 0);
+}
+
+static long kills_another(void)
+{
+	return kill(1, 0);
+}
+
+static long makes_memory_executable(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? 0 : mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
+
+static long maps_executable(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	       MAP_FAILED ? -1 : 0;
+}
+
+static long controls_device(void)
+{
+	return ioctl(STDIN_FILENO, FIONREAD, NULL);
+}
+
+static long duplicates(void)
+{
+	return fcntl(0, F_DUPFD, 100);
+}
+
+static long limits_itself_less(void)
+{
+	const struct rlimit more = { 1 << 20, 1 << 20 };
+
+	return setrlimit(RLIMIT_FSIZE, &more);
+}
+
+static long becomes_dumpable(void)
+{
+	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static long leaves_root(void)
+{
+	return chroot("..");
+}
+
+static long filters_anew(void)
+{
+	return syscall(SYS_seccomp, 0, 0, NULL);
+}
+
+static long writes(void)
+{
+	return write(STDOUT_FILENO, "x", 1);
+}
+
+static long skips(void)
+{
+	return syscall(-1) < 0 && errno == ENOSYS ? 0 : -1;
+}
+
+#ifdef __x86_64__
+/* getpid(2) by the numbers of other sets than ours. */
+static long calls_as_i386(void)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80" : "=a"(ret) : "a"(20) : "memory");
+	return ret;
+}
+
+static long calls_as_x32(void)
+{
+	return syscall(0x40000000 + SYS_read, 0, NULL, 0);
+}
+#endif
+
+static void kills_for(void **state)
+{
+	static const struct {
+		const char *name;
+		long (*what)(void);
+	} misdeeds[] = {
+#define MISDEED(name) { #name, name }
+		MISDEED(opens_by_openat2), MISDEED(runs), MISDEED(runs_from_descriptor),
+		MISDEED(makes_socket), MISDEED(makes_pair), MISDEED(connects), MISDEED(binds),
+		MISDEED(traces), MISDEED(forks), MISDEED(kills_spawner), MISDEED(kills_another),
+		MISDEED(makes_memory_executable), MISDEED(maps_executable),
+		MISDEED(controls_device), MISDEED(duplicates), MISDEED(limits_itself_less),
+		MISDEED(becomes_dumpable), MISDEED(leaves_root), MISDEED(filters_anew),
+#ifdef __x86_64__
+		MISDEED(calls_as_i386), MISDEED(calls_as_x32),
+#endif
+	};
+	int status;
+
+	(void)state;
+	SKIP_UNFILTERED();
+	for (size_t f = 0; f < sizeof(filters) / sizeof(filters[0]); ++f) {
+		for (size_t i = 0; i < sizeof(misdeeds) / sizeof(misdeeds[0]); ++i) {
+			status = status_of(filters[f], misdeeds[i].what);
+			if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+				fail_msg("filter %d, %s: wait status 0x%x", filters[f],
+					 misdeeds[i].name, (unsigned int)status);
+		}
+	}
+}
+
+static void opens_nothing(void **state)
+{
+	(void)state;
+	SKIP_UNFILTERED();
+	for (size_t f = 0; f < sizeof(filters) / sizeof(filters[0]); ++f) {
+		assert_refused(filters[f], opens, EACCES);
+		assert_refused(filters[f], creates, EACCES);
+	}
+}
+
+/* Without the filter, too, nothing of this would work: each layer is tested by itself. */
+static void what_else_stands_in_the_way(void **state)
+{
+	(void)state;
+#ifndef __SANITIZE_ADDRESS__
+	skip(); /* the one build without a filter */
+#endif
+	assert_refused(FILTER_CLIENT, creates, EACCES);
+	assert_refused(FILTER_CLIENT, runs, EACCES);
+	assert_refused(FILTER_CLIENT, leaves_root, EACCES);
+	assert_refused(FILTER_CLIENT, kills_another, EPERM);
+	assert_refused(FILTER_CLIENT, forks, EAGAIN);
+}
+
+static void only_the_server_writes(void **state)
+{
+	(void)state;
+	SKIP_UNFILTERED();
+	assert_int_equal(status_of(FILTER_CLIENT, writes) & 0x7f, SIGSYS);
+	assert_done(FILTER_SERVER, writes);
+}
+
+/* As strace's injected faults do. */
+static void a_call_that_a_tracer_skips(void **state)
+{
+	(void)state;
+	assert_done(FILTER_CLIENT, skips);
+	assert_done(FILTER_SERVER, skips);
+}
+
+/* A monitor, which no filter kills. */
+static int monitor(void)
+{
+	if (sandbox_keep(1ULL << CAP_NET_ADMIN))
+		return 1;
+	if (runs() != -1 || errno != EPERM)
+		return 2;
+	if (runs_from_descriptor() != -1 || errno != EPERM)
+		return 3;
+	if (traces() != -1 || errno != EPERM)
+		return 4;
+	if (syscall(SYS_bpf, 0, NULL, 0) != -1 || errno != EPERM)
+		return 5;
+	if (leaves_root() != -1 || errno != EPERM)
+		return 6;
+	if (makes_socket() < 0 || opens() < 0)
+		return 7;
+	return DONE;
+}
+
+static void a_monitor_runs_nothing(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	SKIP_UNFILTERED();
+	pid = fork();
+	if (!pid)
+		_exit(monitor());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), DONE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(kills_for),
+		cmocka_unit_test(opens_nothing),
+		cmocka_unit_test(what_else_stands_in_the_way),
+		cmocka_unit_test(only_the_server_writes),
+		cmocka_unit_test(a_call_that_a_tracer_skips),
+		cmocka_unit_test(a_monitor_runs_nothing),
+	};
+
+	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
+}

@@ -50,7 +50,7 @@
 
 enum { BOTH = FILTER_CLIENT | FILTER_SERVER, ANY = -1 };
 
-/* With `arg' of ANY, the call as such; else the low half of that argument, masked, is this value. */
+/* With `arg' of ANY, the call as such; else if that argument, masked, is this value. */
 struct allowed {
 	uint16_t number;
 	uint8_t filters;

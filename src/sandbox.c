@@ -96,11 +96,13 @@ bool sandbox_allowed(void)
 
 /*
  * Goes before all else that is given up: afterwards the right to narrow the set is gone. To who
- * is not root, no_new_privs leaves nothing of it anyway.
+ * has never had it, and is not root, no_new_privs leaves nothing of the set anyway.
  */
 static int bounding_set(uint64_t keep)
 {
-	for (int cap = 0; !geteuid() && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
+	bool may = !geteuid() || capabilities_get() >> CAP_SETPCAP & 1;
+
+	for (int cap = 0; may && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
 		/* What a supervisor has taken away already needs no right to be dropped. */
 		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -270,8 +272,8 @@ int spawner_start(const char *dir, const struct sandbox_engine *engine)
 		return -ENOENT;
 	}
 	if (!filter_available()) {
-		log_failure("the kernel has no system call filters: it must be one that was built with "
-			    "CONFIG_SECCOMP_FILTER");
+		log_failure("the kernel has no system call filters: it must be one that was built "
+			    "with CONFIG_SECCOMP_FILTER");
 		return -ENOSYS;
 	}
 	if (!channel_pair(fds) || (pid = fork()) < 0) {

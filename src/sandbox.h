@@ -21,8 +21,10 @@
 
 /* What engines of a kind do, and may do. */
 struct sandbox_engine {
-	/* Its end of the channel is its only descriptor beside /dev/null as 0 to 2; the process ends
-	 * with what this returns. */
+	/*
+	 * Its end of the channel is its only descriptor beside /dev/null as 0 to 2; the process
+	 * ends with what this returns.
+	 */
 	int (*run)(int fd);
 	enum filter filter;
 	unsigned int files; /* that it may have open */

@@ -128,6 +128,7 @@ static bool apply(struct commit *commit, struct session *session, uint32_t peer,
 	struct server *server = commit->server;
 	struct undo *undo = &commit->undo[commit->count];
 	uint32_t index = leases_make(&server->leases, server->reading.peers[peer].key);
+	uint64_t expires = commit->now + decision->lease_time * UINT64_C(1000);
 	struct lease *lease;
 
 	if (index == LEASE_NONE)
@@ -149,7 +150,10 @@ static bool apply(struct commit *commit, struct session *session, uint32_t peer,
 	}
 	lease->time = decision->lease_time;
 	lease->want = session->request.want;
-	leases_expire_at(&server->leases, index, commit->now + lease->time * UINT64_C(1000));
+	/* A peer that misses the answer goes by what it was told before. */
+	if (lease_holds(&undo->before, FAMILIES) && undo->before.expires > expires)
+		expires = undo->before.expires;
+	leases_expire_at(&server->leases, index, expires);
 	if (!store_lease(server, index)) {
 		undo_one(server, undo);
 		return false;
@@ -318,6 +322,10 @@ static void consider(struct commit *commit, struct session *session)
 
 	if (peer == DEVICE_NOBODY)
 		return;
+	if (!server->same_place) {
+		refuse(session, REASON_LATER, STATUS_LATER);
+		return;
+	}
 	lease = leases_find(&server->leases, server->reading.peers[peer].key);
 	if (lease != LEASE_NONE) {
 		reconcile_lease(server, lease, false, commit->now);

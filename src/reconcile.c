@@ -263,6 +263,8 @@ uint64_t leases_turn(struct server *server, uint64_t now)
 	uint32_t index, next;
 	const struct lease *lease;
 
+	if (!server->same_place)
+		return NEVER;
 	for (int i = 0; i < EXPIRE_SLICE && server->taking < BATCHES; ++i) {
 		index = leases_next(&server->leases);
 		if (index == LEASE_NONE)
@@ -312,8 +314,16 @@ static void reconcile_absent(struct server *server, uint32_t index, uint64_t now
 
 static void put_back_address(struct server *server, uint32_t index, int v)
 {
+	struct lease *lease = &server->leases.list[index];
 	struct server_log_item *item;
+	struct cidr ip;
 
+	/* The administrator has it there no more: it is ours now, to be taken out at the end. */
+	if (lease->holding[v] == HOLDING_RESERVED && lease_ip(lease, v, &ip)) {
+		leases_set(&server->leases, index, HOLDING_LEASED, &ip);
+		if (!store_lease(server, index))
+			return;
+	}
 	if (!order_allow(server, index, v, NULL))
 		return;
 	item = server_log_lease(server, EVENT_PUT_BACK, index);
@@ -353,35 +363,36 @@ void reconcile_lease(struct server *server, uint32_t index, bool put_back, uint6
 
 /*
  * On a device that the journal does not know, all that stands is the administrator's, also where
- * it is just what was leased to the same peer.
+ * it is just what was leased to the same peer. Until the journal says that it knows it, nothing may
+ * be changed there: what we put in would be taken for his by the next start. Returns whether it
+ * does.
  */
-static void adopt_device(struct server *server)
+static bool adopt_device(struct server *server)
 {
 	const struct reading *reading = &server->reading;
 	struct lease *lease;
 	uint32_t index;
 
-	if (!server->same_place) {
-		for (uint32_t i = 0; i < reading->head->ips; ++i) {
-			const struct device_ip *ip = &reading->ips[i];
+	if (server->same_place)
+		return true;
+	for (uint32_t i = 0; i < reading->head->ips; ++i) {
+		const struct device_ip *ip = &reading->ips[i];
 
-			if (ip->peer == DEVICE_SELF || !cidr_is_host(&ip->cidr))
-				continue;
-			index = leases_owner(&server->leases, &ip->cidr);
-			if (index == LEASE_NONE)
-				continue;
-			lease = &server->leases.list[index];
-			if (lease_holds(lease, family_index(ip->cidr.family)) &&
-			    !memcmp(lease->key, reading->peers[ip->peer].key, KEY_LEN)) {
-				leases_set(&server->leases, index, HOLDING_RESERVED, &ip->cidr);
-				store_lease(server, index);
-			}
+		if (ip->peer == DEVICE_SELF || !cidr_is_host(&ip->cidr))
+			continue;
+		index = leases_owner(&server->leases, &ip->cidr);
+		if (index == LEASE_NONE)
+			continue;
+		lease = &server->leases.list[index];
+		if (lease_holds(lease, family_index(ip->cidr.family)) &&
+		    !memcmp(lease->key, reading->peers[ip->peer].key, KEY_LEN)) {
+			leases_set(&server->leases, index, HOLDING_RESERVED, &ip->cidr);
+			store_lease(server, index);
 		}
-		/* Without this record it is done again after the next start: that errs his way. */
-		store_place(server);
-		link_locals_clear(&server->link_locals); /* as that record does when read */
-		server->same_place = true;
 	}
+	link_locals_clear(&server->link_locals); /* as that record does when read */
+	server->same_place = store_place(server);
+	return server->same_place;
 }
 
 void reconcile_reading(struct server *server, const struct server_reading *message, int fd)
@@ -401,11 +412,15 @@ void reconcile_reading(struct server *server, const struct server_reading *messa
 		server->reading_wanted = message->began + READING_MS;
 	++server->counters.readings;
 	leases_reserve(&server->leases, reading.head->peers);
-	adopt_device(server);
-	server->sweep = 0;
-	server->sweep_marks = !server->marked || message->began >= server->marked + ABSENT_MS;
-	server->absent_seen = false;
-	link_locals_reading(server);
+	if (adopt_device(server)) {
+		server->sweep = 0;
+		server->sweep_marks =
+			!server->marked || message->began >= server->marked + ABSENT_MS;
+		server->absent_seen = false;
+		link_locals_reading(server);
+	} else {
+		server->reading_wanted = sooner(server->reading_wanted, now_ms() + RETRY_END_MS);
+	}
 	grant_wake(server);
 }
 

@@ -368,6 +368,8 @@ static int status_release(void *data, const char *value)
 
 	if (!key_from_hex(key, value))
 		return EINVAL;
+	if (!server->same_place)
+		return EIO; /* the journal can't be written */
 	lease = leases_find(&server->leases, key);
 	if (lease == LEASE_NONE || !lease_holds(&server->leases.list[lease], FAMILIES))
 		return ENODATA;

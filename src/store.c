@@ -242,10 +242,8 @@ bool store_sync(struct server *server)
 
 bool store_place(struct server *server)
 {
-	if (server->journal_broken)
-		return true; /* the new file will begin with it */
-	return journal_start(&server->journal, &server->place) && store_write(server) &&
-	       store_sync(server);
+	return !server->journal_broken && journal_start(&server->journal, &server->place) &&
+	       store_write(server) && store_sync(server);
 }
 
 /* --- writing anew --- */
@@ -285,6 +283,7 @@ void store_renamed(struct server *server, const struct server_journal *message)
 	server->journal = server->fresh;
 	server->fresh = (struct journal){ .fd = -1 };
 	server->journal_broken = server->journal_stale = server->write_failed = false;
+	server->same_place = true; /* it begins with that */
 	server_log(server, EVENT_JOURNAL_NEW)->number = server->journal.records;
 }
 

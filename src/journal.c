@@ -88,6 +88,7 @@ bool journal_header(struct journal *journal, const char *interface,
 	len = sprintf(journal->buf + journal->len, "wg-dynamic-leases 1 %.15s ", interface);
 	for (int i = 0; i < JOURNAL_SECRET; ++i)
 		len += sprintf(journal->buf + journal->len + len, "%02x", secret[i]);
+	journal->header = true;
 	return seal(journal, len);
 }
 
@@ -183,6 +184,8 @@ int journal_write(struct journal *journal)
 		if (size < (off_t)done || ftruncate(journal->fd, size - done) < 0)
 			ret = -EIO;
 	}
+	journal->headless |= ret && journal->header;
+	journal->header = false;
 	if (!ret)
 		journal->dirty = true;
 	journal->len = 0;

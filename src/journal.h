@@ -78,6 +78,7 @@ struct journal {
 	int fd; /* opened with O_APPEND; -1: none */
 	bool synced; /* all that was written has reached the disk: the next write says so */
 	bool dirty; /* something has not */
+	bool header, headless; /* the header is to be written; it could not be */
 	uint32_t records; /* of leases, link-locals and settings, in the file */
 	char *buf; /* to be written */
 	size_t len, room;

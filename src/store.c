@@ -216,8 +216,8 @@ bool store_write(struct server *server)
 	if (server->journal_broken)
 		return false;
 	ret = journal_write(&server->journal);
-	if (ret == -EIO)
-		journal_failed(server, EIO);
+	if (ret == -EIO || server->journal.headless) /* nothing may be appended */
+		journal_failed(server, -ret);
 	else if (ret && !server->write_failed)
 		server_log(server, EVENT_JOURNAL)->error = -ret;
 	server->write_failed = ret;

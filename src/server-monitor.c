@@ -46,6 +46,7 @@ struct monitor {
 	struct watch signals, events, parent;
 	struct guard guard;
 	uint32_t stamp; /* counts what was done to the device */
+	uint32_t engine_stamp; /* at the start of the engine */
 	int exit_status;
 	uint64_t stop_at, routes_at; /* NEVER; routes_at: routes to the pools are to be looked at */
 
@@ -87,10 +88,12 @@ static void tell_renamed(void)
 	supervisor_send(&monitor.supervisor, &message.head, sizeof(message), -1);
 }
 
+/* What was done between a reading and its start an engine does not know: it waits for the next. */
 static void tell_reading(void)
 {
-	supervisor_send(&monitor.supervisor, &monitor.reading.head, sizeof(monitor.reading),
-			monitor.reading_fd);
+	if ((int32_t)(monitor.reading.stamp - monitor.engine_stamp) >= 0)
+		supervisor_send(&monitor.supervisor, &monitor.reading.head,
+				sizeof(monitor.reading), monitor.reading_fd);
 }
 
 static void tell_settings(void)
@@ -112,9 +115,8 @@ static void engine_up(struct supervisor *supervisor)
 	tell(SERVER_CALLER, monitor.setup.call_fd);
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
 	tell_journal(monitor.setup.journal_fd, 0);
-	/* What was done since the reading, a new engine does not know: it waits for the next. */
-	if (monitor.reading.stamp == monitor.stamp)
-		tell_reading();
+	monitor.engine_stamp = monitor.stamp;
+	tell_reading();
 	/* What the last engine may have left undone shows in a new reading. */
 	monitor.read_at = 0;
 }

@@ -186,23 +186,26 @@ static bool choose(const struct search *search, int v, struct cidr *ip)
 	       reserved(search, v, true, ip) || derived(search, v, ip) || oldest(search, v, ip);
 }
 
-/* How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. */
-static enum holding holding_of(const struct search *search, int v, const struct cidr *ip)
+/*
+ * How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. Where the
+ * reading has it there, but we have changed the device since for whoever had the address last, be
+ * it this peer or not, it may be gone: only the next reading tells.
+ */
+static enum holding holding_of(const struct search *search, int v, const struct cidr *ip,
+			       bool *unsure)
 {
 	const struct book *book = search->book;
 	uint32_t index = leases_owner(book->leases, ip);
 	const struct lease *owner = lease_at(book, index);
 
+	/* A reservation that is not there any more is put in by us, and then ours. */
 	if (owner && index == search->lease && lease_holds(owner, v))
-		return owner->holding[v];
-	/*
-	 * Since the reading we may have taken it back from whoever had it last, be it this peer or
-	 * not; but not from this one if it is known to be there still.
-	 */
-	if (owner && order_is_later(book, owner->order) &&
-	    (index != search->lease || !(owner->flags & LEASE_IN_DEVICE << v)))
+		return owner->flags & LEASE_IN_DEVICE << v ? owner->holding[v] : HOLDING_LEASED;
+	if (!reading_has(book->reading, search->peer, ip))
 		return HOLDING_LEASED;
-	return reading_has(book->reading, search->peer, ip) ? HOLDING_RESERVED : HOLDING_LEASED;
+	*unsure |= owner && order_is_later(book, owner->order) &&
+		   (index != search->lease || !(owner->flags & LEASE_IN_DEVICE << v));
+	return HOLDING_RESERVED;
 }
 
 /* Decides on family v; false when a wish can't be had. */
@@ -233,7 +236,7 @@ static bool decide_family(const struct search *search, const struct request *req
 		break;
 	}
 	decision->granted[v] = true;
-	decision->holding[v] = holding_of(search, v, ip);
+	decision->holding[v] = holding_of(search, v, ip, &decision->unsure);
 	decision->ends[v] = holds && cidr_compare(&held, ip);
 	decision->new_address |= !holds || decision->ends[v];
 	return true;

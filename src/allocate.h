@@ -39,6 +39,7 @@ struct decision {
 	bool granted[FAMILIES]; /* an address is leased, or kept, and goes into the answer */
 	bool ends[FAMILIES]; /* what it holds there must end before that */
 	bool new_address; /* some address that it does not hold yet */
+	bool unsure; /* how it will be held: decide again when there is a newer reading */
 	enum holding holding[FAMILIES]; /* of those granted */
 	struct cidr ip[FAMILIES];
 	uint32_t lease_time; /* seconds */

@@ -304,6 +304,12 @@ bool orders_pending(const struct server *server, uint32_t order);
 /* Sends the orders of this turn. */
 void orders_send(struct server *server);
 
+/*
+ * Or, before any request has ordered something, forgets those that put addresses in: their records
+ * could not be written, and without them they would be the administrator's after a crash.
+ */
+void orders_drop(struct server *server);
+
 /* The monitor has carried out orders. */
 void orders_done(struct server *server, const struct server_done *done);
 

@@ -283,6 +283,10 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 	decide(&server->book, peer, &session->request, &decision);
 	if (!reading_suffices(session, &decision, commit->now))
 		return;
+	if (decision.unsure) {
+		wait_reading(session, commit->now + 1, false);
+		return;
+	}
 	if (!decision.granted[V4] && !decision.granted[V6]) {
 		log_unavailable(session);
 		answer(session, STATUS_UNAVAILABLE);

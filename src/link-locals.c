@@ -138,8 +138,11 @@ void link_locals_reading(struct server *server)
 
 	if (l->passing)
 		pass_end(l);
-	/* What we have changed since is not in the reading: the next one comes soon. */
-	l->passing = (l->wanted || l->given.count) && !l->pending &&
+	/*
+	 * What we have changed since is not in the reading: the next one comes soon. And as long as
+	 * the journal can't be written, it may lack some of those that are given.
+	 */
+	l->passing = (l->wanted || l->given.count) && !l->pending && !server->journal_broken &&
 		     !order_is_later(&server->book, l->stamp);
 	l->peer = l->added = l->taken = l->clashes = 0;
 	l->no_room = false;

@@ -111,8 +111,9 @@ static void list_send(struct server *server, struct batch **list)
 
 void orders_send(struct server *server)
 {
-	list_send(server, &server->take);
+	/* What is put back and ends in the same turn has come to that in this order, too. */
 	list_send(server, &server->allow);
+	list_send(server, &server->take);
 }
 
 bool orders_pending(const struct server *server, uint32_t order)
@@ -122,6 +123,18 @@ bool orders_pending(const struct server *server, uint32_t order)
 	while (batch && (int32_t)(batch->orders.order - order) > 0)
 		batch = batch->next;
 	return batch;
+}
+
+void orders_drop(struct server *server)
+{
+	struct batch *batch;
+
+	while ((batch = server->allow)) {
+		server->allow = batch->next;
+		for (uint32_t i = 0; i < batch->orders.head.count; ++i)
+			server->link_locals.pending -= batch->lease[i] == LEASE_NONE;
+		free(batch);
+	}
 }
 
 /* Whether the order still speaks of what the lease has now. */
@@ -318,11 +331,16 @@ static void put_back_address(struct server *server, uint32_t index, int v)
 	struct server_log_item *item;
 	struct cidr ip;
 
-	/* The administrator has it there no more: it is ours now, to be taken out at the end. */
+	/*
+	 * The administrator has it there no more: it is ours now, to be taken out at the end. On
+	 * disk before it is put in, for what a crash leaves there would be his again.
+	 */
 	if (lease->holding[v] == HOLDING_RESERVED && lease_ip(lease, v, &ip)) {
 		leases_set(&server->leases, index, HOLDING_LEASED, &ip);
-		if (!store_lease(server, index))
+		if (!store_lease(server, index) || !store_write(server) || !store_sync(server)) {
+			leases_set(&server->leases, index, HOLDING_RESERVED, &ip);
 			return;
+		}
 	}
 	if (!order_allow(server, index, v, NULL))
 		return;

@@ -529,10 +529,9 @@ static void monitor_ready(struct watch *watch, uint32_t events)
 
 /* --- the loop --- */
 
-static void flush(struct server *server)
+static bool flush(struct server *server)
 {
-	if (store_write(server))
-		store_sync(server);
+	return store_write(server) && store_sync(server);
 }
 
 /* All is on disk that was promised; what is under way is lost to nobody. */
@@ -549,13 +548,15 @@ static uint64_t turn(void *data)
 {
 	struct server *server = data;
 	uint64_t now = now_ms(), at = NEVER;
+	bool broken = server->journal_broken; /* then nothing is ordered that needs a record */
 
 	if (server->ready) {
 		at = sooner(at, leases_turn(server, now));
 		at = sooner(at, reconcile_turn(server, now));
 		at = sooner(at, link_locals_turn(server));
 		/* What has ended is on disk before anybody is told so. */
-		flush(server);
+		if (!flush(server) && !broken)
+			orders_drop(server);
 		grant_all(server, now);
 		at = sooner(at, store_turn(server, now));
 		at = sooner(at, sessions_turn(server, now));

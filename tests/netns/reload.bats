@@ -220,6 +220,7 @@ old_daemon() { # HOST ROLE LINE...: its status is these lines, and a SIGHUP ends
 }
 
 @test "calls: to those that asked for them and whose values are others, again until they come" {
+	local host called
 	star "fe80::/128" c1 c2 c3
 	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.0.0.0/8' 'LeaseTime = 600' \
 		'[Peer]' "PublicKey = ${PUB[c3]}" 'Route = 10.3.0.0/16'
@@ -253,10 +254,12 @@ old_daemon() { # HOST ROLE LINE...: its status is these lines, and a SIGHUP ends
 	wait_for 5 reload
 	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.8.0.0/16' 'LeaseTime = 600'
 	reload
-	wait_for 2 is 4 calls c1
+	wait_for 2 at_least 4 calls c1
 	ask c1 want=route,call | grep -qx route=10.8.0.0/16
+	called=$(calls c1)
 	wait_for 5 is 3 calls c3
-	[ "$(calls c1)" = 4 ]
+	((called < 6)) # that would be all three
+	[ "$(calls c1)" = "$called" ]
 	[ "$(calls c2)" = 0 ]
 }
 

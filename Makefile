@@ -175,7 +175,19 @@ endef
 $(eval $(call flavour,plain))
 $(eval $(call flavour,asan))
 
-units: $(unit_tests)
+# The server's engine in a simulated world, with its system calls; from the archive comes only what
+# the simulation does not stand for.
+sim_calls := malloc free calloc realloc reallocarray time write fdatasync fallocate64 ftruncate64 \
+	lseek64 pread64 fstat64 accept4 recv send sendto close
+$(BUILD)/unit/asan/sim.a: $(asan_objects)
+	@$(RM) $@
+	$(call say,AR,$@)$(AR) rcs $@ $^
+$(BUILD)/sim: $(wildcard tests/sim/*.c) $(BUILD)/unit/asan/sim.a $(wildcard tests/sim/*.h) src/server.c
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/sim -DRUNSTATEDIR='"run"' $(CFLAGS) $(WERROR) \
+		$(flavour_asan) $(LDFLAGS) $(sim_calls:%=-Wl,--wrap=%) -o $@ \
+		$(filter tests/%.c %.a,$^) $(LDLIBS)
+
+units: $(unit_tests) $(BUILD)/sim
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
 deps-demo:

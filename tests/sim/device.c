@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+/* The device: a list of allowed-ips. */
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "world.h"
+
+int peer_of_key(const uint8_t *key)
+{
+	for (int p = 0; p < PEERS; ++p) {
+		if (!memcmp(world.peers[p].key, key, KEY_LEN))
+			return p;
+	}
+	return -1;
+}
+
+struct entry *entry_of(const struct cidr *ip)
+{
+	for (uint32_t i = 0; i < world.entry_count; ++i) {
+		if (!cidr_compare(&world.entries[i].ip, ip))
+			return &world.entries[i];
+	}
+	return NULL;
+}
+
+static void entry_remove(struct entry *entry)
+{
+	*entry = world.entries[--world.entry_count];
+}
+
+/* What a peer holds by a lease, and is then given by the administrator, counts as leased. */
+static bool is_leased(const struct cidr *ip, int peer)
+{
+	uint32_t lease = server.leases.count ?
+		leases_find(&server.leases, world.peers[peer].key) : LEASE_NONE;
+	int v = family_index(ip->family);
+	struct cidr held;
+
+	return !cidr_compare(&world.peers[peer].durable[v].ip, ip) ||
+	       (lease != LEASE_NONE && lease_ip(&server.leases.list[lease], v, &held) &&
+		lease_holds(&server.leases.list[lease], v) && !cidr_compare(&held, ip));
+}
+
+void entry_set(const struct cidr *ip, int peer, bool ours)
+{
+	struct entry *entry = entry_of(ip);
+
+	if (!entry)
+		entry = &world.entries[world.entry_count++];
+	if (world.entry_count == ENTRIES)
+		wrong("too many entries", peer, ip);
+	*entry = (struct entry){ *ip, peer, ours, !ours && is_leased(ip, peer), sim_now };
+}
+
+void peer_empty(int p)
+{
+	for (uint32_t i = world.entry_count; i--;) {
+		if (world.entries[i].peer == p)
+			entry_remove(&world.entries[i]);
+	}
+}
+
+/* What the administrator's file has for it. */
+void peer_static(int p)
+{
+	struct cidr ip;
+
+	if (p < WITHOUT) {
+		cidr_host(&ip, AF_INET6, world.peers[p].link_local);
+		entry_set(&ip, p, false);
+	}
+	if (p == 1) {
+		ip = address("192.0.2.5");
+		entry_set(&ip, p, false);
+		promises_drop_address(&ip, p);
+	} else if (p == 2) {
+		ip = address("2001:db8::8/126");
+		entry_set(&ip, p, false);
+		promises_drop_address(&ip, p);
+	}
+}
+
+/* Only what is later than the reading that the monitor decides by, it may not know of. */
+static bool is_known(uint64_t changed)
+{
+	return monitor.reading.began > changed;
+}
+
+/* known: the reading by which it was ordered. */
+int device_do_allow(const struct device_change *change, uint64_t known)
+{
+	int p = peer_of_key(change->key);
+	struct entry *entry = entry_of(&change->ip);
+
+	trace("allow peer %d %s", p, text_of(&change->ip));
+	if (p < 0)
+		wrong("an order for a peer that never was", -1, &change->ip);
+	if (!world.peers[p].there)
+		return 0; /* nothing is made, and nobody is told */
+	if (entry && entry->peer != p && !entry->ours && is_known(entry->changed))
+		wrong("takes what the administrator gave to another", p, &change->ip);
+	if (!entry || entry->peer != p)
+		entry_set(&change->ip, p, true);
+	else if (entry->changed >= known) /* both give it at once */
+		entry->leased = true;
+	return 0;
+}
+
+int device_do_take(const struct device_change *change)
+{
+	struct entry *entry = entry_of(&change->ip);
+
+	trace("take %s", text_of(&change->ip));
+	if (!entry)
+		return 0;
+	if (!entry->ours && !entry->leased && is_known(entry->changed))
+		wrong("takes back what the administrator gave", entry->peer, &change->ip);
+	entry_remove(entry);
+	return 0;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	return cidr_compare(&((const struct device_ip *)a)->cidr,
+			    &((const struct device_ip *)b)->cidr);
+}
+
+static int by_index(const void *a, const void *b, void *ips)
+{
+	return by_address((struct device_ip *)ips + *(const uint32_t *)a,
+			  (struct device_ip *)ips + *(const uint32_t *)b);
+}
+
+/* As the child of device_read() leaves it. */
+int reading_make(void)
+{
+	static struct {
+		struct device_head head;
+		struct device_peer peers[PEERS];
+		struct device_ip ips[ENTRIES + 1];
+		uint32_t order[ENTRIES + 1];
+	} r;
+	const struct cidr own = address("192.0.2.1"), link_local = address("fe80::/10");
+	int fd = memfd_create("reading", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	struct device_head *head = &r.head;
+
+	memset(head, 0, sizeof(*head));
+	for (int p = 0; p < PEERS; ++p) { /* in the order of their keys */
+		struct device_peer *peer = &r.peers[head->peers];
+
+		if (!world.peers[p].there)
+			continue;
+		*peer = (struct device_peer){ .first = head->ips };
+		memcpy(peer->key, world.peers[p].key, KEY_LEN);
+		for (uint32_t i = 0; i < world.entry_count; ++i) {
+			if (world.entries[i].peer == p)
+				r.ips[head->ips++] = (struct device_ip){ world.entries[i].ip, 0,
+									 head->peers };
+		}
+		peer->count = head->ips - peer->first;
+		qsort(r.ips + peer->first, peer->count, sizeof(*r.ips), by_address);
+		++head->peers;
+	}
+	r.ips[head->ips++] = (struct device_ip){ own, 0, DEVICE_SELF };
+	for (uint32_t i = 0; i < head->ips; ++i) {
+		const struct cidr *cidr = &r.ips[i].cidr;
+
+		r.order[i] = i;
+		head->lengths[cidr->family == AF_INET6][cidr->prefix] = 1;
+		head->wide_link_local |= r.ips[i].peer != DEVICE_SELF && !cidr_is_host(cidr) &&
+					 cidr_overlaps(cidr, &link_local);
+	}
+	qsort_r(r.order, head->ips, sizeof(*r.order), by_index, r.ips);
+	if (fd < 0 || write(fd, head, sizeof(*head)) < 0 ||
+	    write(fd, r.peers, head->peers * sizeof(*r.peers)) < 0 ||
+	    write(fd, r.ips, head->ips * sizeof(*r.ips)) < 0 ||
+	    write(fd, r.order, head->ips * sizeof(*r.order)) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		wrong("no reading", -1, NULL);
+	return fd;
+}

@@ -178,7 +178,7 @@ static void order(struct commit *commit, struct undo *undo)
 	}
 }
 
-/* While the old addresses end, nobody else may get the new ones. */
+/* While old addresses end, nobody else may get the new ones, those that replace none included. */
 static void claim(struct session *session, uint32_t lease, const struct decision *decision)
 {
 	struct server *server = session->server;
@@ -186,7 +186,7 @@ static void claim(struct session *session, uint32_t lease, const struct decision
 	grant_unclaim(session);
 	session->claimant = lease;
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (decision->ends[v] && decision->granted[v])
+		if (decision->granted[v])
 			server->claims[server->book.claim_count++] =
 				(struct claim){ decision->ip[v], lease };
 	}

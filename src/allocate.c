@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Decisions on addresses. The reading may be older than our own last changes of the device: a
- * lease knows its last change, and where that is later than the reading, the lease is right.
+ * lease knows its last change, and where that is later than the reading, the lease is right. What
+ * was done to an address is known by itself, too: its last holders may have others by now.
  */
 
 #include <netinet/in.h>
@@ -14,6 +15,14 @@ enum { PAST_TRIES = 1024 };
 bool order_is_later(const struct book *book, uint32_t order)
 {
 	return order && (int32_t)(order - book->reading_stamp) > 0;
+}
+
+/* What we have done to this very address since the reading, or NULL. */
+static const struct changed *later_change(const struct book *book, const struct cidr *ip)
+{
+	const struct changed *changed = changes_of(&book->changes, ip);
+
+	return changed && order_is_later(book, changed->stamp) ? changed : NULL;
 }
 
 bool lease_grantable(const struct book *book, const struct lease *lease, int v)
@@ -35,14 +44,11 @@ static const struct lease *lease_at(const struct book *book, uint32_t index)
  */
 static bool outdated(const struct book *book, uint32_t peer, const struct device_ip *holder)
 {
-	uint32_t index = leases_owner(book->leases, &holder->cidr);
-	const struct lease *owner = lease_at(book, index);
+	const struct changed *changed = later_change(book, &holder->cidr);
 
-	if (!owner || !order_is_later(book, owner->order))
-		return false;
-	if (!lease_holds(owner, family_index(holder->cidr.family)))
+	if (changed && changed->taken)
 		peer = holder->peer;
-	return !memcmp(owner->key, book->reading->peers[peer].key, KEY_LEN);
+	return changed && !memcmp(changed->key, book->reading->peers[peer].key, KEY_LEN);
 }
 
 const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
@@ -187,25 +193,27 @@ static bool choose(const struct search *search, int v, struct cidr *ip)
 }
 
 /*
- * How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. Where the
- * reading has it there, but we have changed the device since for whoever had the address last, be
- * it this peer or not, it may be gone: only the next reading tells.
+ * How it will be held: what stands in the peer's allowed-ips, and not by us, is reserved. What the
+ * reading has there may have been taken out since; or, when it has gone through other hands before,
+ * only the next reading tells.
  */
 static enum holding holding_of(const struct search *search, int v, const struct cidr *ip,
 			       bool *unsure)
 {
 	const struct book *book = search->book;
-	uint32_t index = leases_owner(book->leases, ip);
-	const struct lease *owner = lease_at(book, index);
+	const struct lease *own = lease_at(book, search->lease);
+	const struct changed *changed = later_change(book, ip);
+	struct cidr held;
 
 	/* A reservation that is not there any more is put in by us, and then ours. */
-	if (owner && index == search->lease && lease_holds(owner, v))
-		return owner->flags & LEASE_IN_DEVICE << v ? owner->holding[v] : HOLDING_LEASED;
+	if (own && lease_holds(own, v) && lease_ip(own, v, &held) && !cidr_compare(&held, ip))
+		return own->flags & LEASE_IN_DEVICE << v ? own->holding[v] : HOLDING_LEASED;
 	if (!reading_has(book->reading, search->peer, ip))
 		return HOLDING_LEASED;
-	*unsure |= owner && order_is_later(book, owner->order) &&
-		   (index != search->lease || !(owner->flags & LEASE_IN_DEVICE << v));
-	return HOLDING_RESERVED;
+	if (!changed)
+		return HOLDING_RESERVED;
+	*unsure |= !changed->taken || memcmp(changed->key, search->key, KEY_LEN);
+	return HOLDING_LEASED;
 }
 
 /* Decides on family v; false when a wish can't be had. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "changes.h"
 #include "device.h"
 #include "lease.h"
 #include "policy.h"
@@ -29,6 +30,7 @@ struct book {
 	const struct policy *policy;
 	const struct reading *reading;
 	uint32_t reading_stamp; /* what we did to the device up to this one is in the reading */
+	struct changes changes; /* what we did, or are about to do, since then */
 	uint32_t lease_time; /* seconds, the server's own */
 	const struct claim *claims;
 	uint32_t claim_count;

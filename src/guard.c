@@ -8,8 +8,6 @@
 #include "guard.h"
 #include "journal.h"
 
-enum { FIRST_PLACES = 64 };
-
 /* --- what the settings permit --- */
 
 static int change_compare(const void *a, const void *b)
@@ -160,79 +158,11 @@ int guard_reload(struct guard *guard, const struct pools *pools, const struct po
 	return ret;
 }
 
-/* --- what was done since the reading --- */
-
-static struct guard_change *place_of(const struct guard *guard, const struct cidr *ip)
-{
-	uint32_t at = siphash(guard->secret, ip, sizeof(*ip));
-
-	for (;; ++at) {
-		struct guard_change *place = &guard->changes[at & (guard->places - 1)];
-
-		if (!place->ip.family || !cidr_compare(&place->ip, ip))
-			return place;
-	}
-}
-
-static const struct guard_change *change_of(const struct guard *guard, const struct cidr *ip)
-{
-	const struct guard_change *place = guard->places ? place_of(guard, ip) : NULL;
-
-	return place && place->ip.family ? place : NULL;
-}
-
-/* Moves all that is later than the stamp into a new table of so many places. */
-static bool resize(struct guard *guard, uint32_t places, bool all, uint32_t stamp)
-{
-	struct guard_change *old = guard->changes;
-	uint32_t count = guard->places;
-
-	guard->changes = calloc(places, sizeof(*guard->changes));
-	if (!guard->changes) {
-		guard->changes = old;
-		return false;
-	}
-	guard->places = places;
-	guard->used = 0;
-	for (uint32_t i = 0; i < count; ++i) {
-		if (!old[i].ip.family || (!all && (int32_t)(old[i].stamp - stamp) <= 0))
-			continue;
-		*place_of(guard, &old[i].ip) = old[i];
-		++guard->used;
-	}
-	free(old);
-	return true;
-}
-
-bool guard_note(struct guard *guard, const struct device_change *change, bool taken,
-		uint32_t stamp)
-{
-	struct guard_change *place;
-
-	if (2 * (guard->used + 1) > guard->places &&
-	    !resize(guard, guard->places ? 2 * guard->places : FIRST_PLACES, true, 0))
-		return false;
-	place = place_of(guard, &change->ip);
-	guard->used += !place->ip.family;
-	*place = (struct guard_change){ .ip = change->ip, .taken = taken, .stamp = stamp };
-	memcpy(place->key, change->key, sizeof(place->key));
-	return true;
-}
-
 void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t stamp)
 {
-	uint32_t later = 0, places = FIRST_PLACES;
-
 	reading_unmap(&guard->reading);
 	guard->reading = *reading;
-	for (uint32_t i = 0; i < guard->places; ++i)
-		later += guard->changes[i].ip.family &&
-			 (int32_t)(guard->changes[i].stamp - stamp) > 0;
-	while (places < 2 * (later + 1))
-		places *= 2;
-	/* Without memory the old table stays: it says too much, not too little. */
-	if (guard->places)
-		resize(guard, places, false, stamp);
+	changes_forget(&guard->changes, stamp);
 }
 
 /* --- judgement --- */
@@ -246,7 +176,7 @@ static bool is_address(const struct cidr *ip)
 	return cidr_is_host(ip) && !cidr_compare(ip, &masked) && cidr_is_assignable(ip);
 }
 
-static bool is_ours(const struct guard_change *done, const struct device_change *change)
+static bool is_ours(const struct changed *done, const struct device_change *change)
 {
 	return !done->taken && !memcmp(done->key, change->key, sizeof(done->key));
 }
@@ -254,7 +184,7 @@ static bool is_ours(const struct guard_change *done, const struct device_change 
 /* One that nobody has, for as long as they are given at all. */
 static int allow_link_local(const struct guard *guard, const struct device_change *change)
 {
-	const struct guard_change *done = change_of(guard, &change->ip);
+	const struct changed *done = changes_of(&guard->changes, &change->ip);
 	uint32_t peer = reading_peer(&guard->reading, change->key);
 	const struct device_ip *holder = reading_exact(&guard->reading, &change->ip);
 
@@ -271,7 +201,7 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 {
 	const struct cidr *ip = &change->ip;
 	const struct pool *pool;
-	const struct guard_change *done;
+	const struct changed *done;
 	const struct device_ip *holder;
 	struct cidr wider = *ip;
 	uint32_t peer;
@@ -286,7 +216,7 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 	peer = reading_peer(&guard->reading, change->key);
 	if (peer == DEVICE_NOBODY)
 		return ESRCH;
-	done = change_of(guard, ip);
+	done = changes_of(&guard->changes, ip);
 	holder = reading_holder(&guard->reading, ip, ip->prefix - 1, peer);
 	/* Behind a peer that had it there may still be the host itself. */
 	if (done && holder && holder->peer != DEVICE_SELF)
@@ -303,12 +233,12 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 
 int guard_take(const struct guard *guard, const struct device_change *change)
 {
-	const struct guard_change *done;
+	const struct changed *done;
 	bool holds;
 
 	if (!is_derived(change) && !is_address(&change->ip))
 		return EINVAL;
-	done = change_of(guard, &change->ip);
+	done = changes_of(&guard->changes, &change->ip);
 	holds = done ? is_ours(done, change) :
 		       reading_has(&guard->reading, reading_peer(&guard->reading, change->key),
 				   &change->ip);

@@ -10,29 +10,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "changes.h"
 #include "device.h"
 #include "policy.h"
 #include "pool.h"
-
-/* What was done to an address since the reading. */
-struct guard_change {
-	struct cidr ip; /* family 0: a free place in the table */
-	bool taken; /* else allowed, to: */
-	uint8_t key[KEY_LEN];
-	uint32_t stamp;
-};
 
 struct guard {
 	struct pools pools;
 	bool link_locals; /* peers are to have theirs, derived */
 	const struct policy *policy; /* the caller's */
 	struct reading reading;
-	struct guard_change *changes; /* a hash table with open addressing */
-	uint32_t places, used; /* places: a power of two, or 0 */
+	struct changes changes; /* since then */
 	/* Leases of the journal that could not be granted now, and link-locals that we gave. */
 	struct device_change *retired;
 	size_t retired_count;
-	uint8_t secret[16]; /* for the hash */
 };
 
 /*
@@ -61,9 +52,5 @@ int guard_allow(const struct guard *guard, const struct device_change *change);
  * that nothing must be done; or an errno that says why not.
  */
 int guard_take(const struct guard *guard, const struct device_change *change);
-
-/* Notes that it was done; false when there is no memory. */
-bool guard_note(struct guard *guard, const struct device_change *change, bool taken,
-		uint32_t stamp);
 
 #endif

@@ -84,6 +84,19 @@ bool order_link_local(struct server *server, bool take, const uint8_t key[static
 	return true;
 }
 
+/*
+ * What is known of the device between an order and the reading that shows what came of it. Without
+ * memory for that, the engine ends: the next one waits for a reading.
+ */
+static void note(struct server *server, const struct batch *batch, uint32_t i, uint32_t stamp)
+{
+	if (batch->lease[i] == LEASE_NONE)
+		return;
+	server->leases.list[batch->lease[i]].order = stamp;
+	if (!changes_note(&server->book.changes, &batch->orders.changes[i], batch->take, stamp))
+		server->loop.stop = true;
+}
+
 static void list_send(struct server *server, struct batch **list)
 {
 	struct batch *batch;
@@ -94,11 +107,8 @@ static void list_send(struct server *server, struct batch **list)
 		*list = batch->next;
 		batch->orders.order = ++server->order;
 		/* Later than any reading, until it is done. */
-		for (uint32_t i = 0; i < count; ++i) {
-			if (batch->lease[i] != LEASE_NONE)
-				server->leases.list[batch->lease[i]].order =
-					server->book.reading_stamp + INT32_MAX;
-		}
+		for (uint32_t i = 0; i < count; ++i)
+			note(server, batch, i, server->book.reading_stamp + INT32_MAX);
 		server->taking += batch->take;
 		batch->next = server->batches;
 		server->batches = batch;
@@ -243,7 +253,7 @@ void orders_done(struct server *server, const struct server_done *done)
 					 done->stamp, done->errors[i]);
 			continue;
 		}
-		server->leases.list[batch->lease[i]].order = done->stamp;
+		note(server, batch, i, done->stamp);
 		if (batch->take)
 			take_done(server, batch, i, done->errors[i]);
 		else
@@ -424,6 +434,7 @@ void reconcile_reading(struct server *server, const struct server_reading *messa
 	reading_unmap(&server->reading);
 	server->reading = reading;
 	server->book.reading_stamp = message->stamp;
+	changes_forget(&server->book.changes, message->stamp);
 	server->reading_began = message->began;
 	server->reading_cost = message->cost;
 	if (server->reading_wanted == NEVER)

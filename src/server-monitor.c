@@ -271,7 +271,8 @@ static void carry_out(const struct server_orders *orders, uint8_t *errors, bool 
 			errors[i] = worth_splitting(ret) ? -do_it(name, &orders->changes[i], 1) :
 							   -ret;
 		if (!errors[i] &&
-		    !guard_note(&monitor.guard, &orders->changes[i], taken, monitor.stamp))
+		    !changes_note(&monitor.guard.changes, &orders->changes[i], taken,
+				  monitor.stamp))
 			errors[i] = ENOMEM;
 	}
 }
@@ -556,7 +557,8 @@ int server_monitor(const struct server_setup *setup)
 	monitor.guard.pools = setup->config.pools;
 	monitor.guard.policy = &monitor.setup.config.policy;
 	monitor.guard.link_locals = setup->config.message.link_locals;
-	memcpy(monitor.guard.secret, setup->start.secret, sizeof(monitor.guard.secret));
+	memcpy(monitor.guard.changes.secret, setup->start.secret,
+	       sizeof(monitor.guard.changes.secret));
 	monitor.reading_fd = setup->reading_fd;
 	monitor.reading = (struct server_reading){
 		.head.type = SERVER_READING,

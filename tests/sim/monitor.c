@@ -105,7 +105,7 @@ static void carry_out(const struct server_orders *orders, bool take, uint64_t kn
 		if (done.errors[i])
 			continue;
 		error = take ? device_do_take(change + i) : device_do_allow(change + i, known);
-		guard_note(&monitor.guard, change + i, take, monitor.stamp);
+		changes_note(&monitor.guard.changes, change + i, take, monitor.stamp);
 		done.errors[i] = error;
 	}
 	for (uint32_t i = 0; take && i < count; ++i)

@@ -56,6 +56,8 @@ static int clear(void **state)
 		free(pools.list[i].used);
 	reading_unmap(&reading);
 	policy_unmap(&policy);
+	free(book.changes.list);
+	memset(&book.changes, 0, sizeof(book.changes));
 	memset(&leases, 0, sizeof(leases));
 	memset(&pools, 0, sizeof(pools));
 	return 0;
@@ -742,6 +744,14 @@ static void what_is_later(void **state)
 	}
 }
 
+static void changed(char name, const char *text, bool taken, uint32_t stamp)
+{
+	struct device_change change = { .ip = fake_cidr(text) };
+
+	memcpy(change.key, fake_key(name), KEY_LEN);
+	assert_true(changes_note(&book.changes, &change, taken, stamp));
+}
+
 static void taken_back_since_the_reading(void **state)
 {
 	static const uint32_t stamps[] = { 4, UINT32_MAX };
@@ -751,13 +761,14 @@ static void taken_back_since_the_reading(void **state)
 		/* The reading still shows what B's lease had put there. */
 		world("192.0.2.0/29", "A; B 192.0.2.3/32;");
 		book.reading_stamp = stamps[i];
-		has('B', HOLDING_PAST, "192.0.2.3")->order = stamps[i] == 4 ? 5 : 1;
+		has('B', HOLDING_PAST, "192.0.2.3");
+		changed('B', "192.0.2.3", true, stamps[i] == 4 ? 5 : 1);
 		assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_OK);
-		assert_false(d.unsure);
-		/* B may have it again, and whether it's a reservation shows. */
+		/* B may have it again, and it's no reservation. */
 		assert_int_equal(ask('B', &any), STATUS_OK);
 		assert_granted(V4, "192.0.2.3");
-		assert_true(d.unsure);
+		assert_int_equal(d.holding[V4], HOLDING_LEASED);
+		assert_false(d.unsure);
 		/* Seen after that, it is the administrator's. */
 		book.reading_stamp = 5;
 		assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_UNAVAILABLE);
@@ -766,19 +777,16 @@ static void taken_back_since_the_reading(void **state)
 		assert_int_equal(d.holding[V4], HOLDING_RESERVED);
 		assert_false(d.unsure);
 	}
-	/* A lease that is held is not taken back, whatever its order was. */
-	world("192.0.2.0/29", "A; B 192.0.2.3/32;");
-	has('B', HOLDING_LEASED, "192.0.2.3")->order = 5;
+	/* Nor is it somebody else's whom we took it from, when the reading has B there. */
+	world("192.0.2.0/29", "A; B 192.0.2.3/32; C;");
 	book.reading_stamp = 4;
+	changed('C', "192.0.2.3", true, 5);
 	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_UNAVAILABLE);
-	/* What A has there may be of before B had it and lost it, or be a reservation. */
-	device("A 192.0.2.3/32; B;");
-	has('B', HOLDING_PAST, "192.0.2.3")->order = 5;
-	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_OK);
+	assert_int_equal(ask_this('B', "192.0.2.3"), STATUS_OK);
 	assert_true(d.unsure);
 	/* Only the very address was: another's network around it stays. */
 	device("A; B 192.0.2.3/32; C 192.0.2.2/31;");
-	has('B', HOLDING_PAST, "192.0.2.3")->order = 5;
+	changed('B', "192.0.2.3", true, 6);
 	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_UNAVAILABLE);
 }
 
@@ -786,10 +794,39 @@ static void taken_back_but_the_hosts_own_by_now(void **state)
 {
 	(void)state;
 	world("192.0.2.0/29", "A; B 192.0.2.3/32; * 192.0.2.3;");
-	has('B', HOLDING_PAST, "192.0.2.3")->order = 5;
+	changed('B', "192.0.2.3", true, 5);
 	book.reading_stamp = 4;
 	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_UNAVAILABLE);
 	assert_int_equal(ask_this('B', "192.0.2.3"), STATUS_UNAVAILABLE);
+}
+
+/* Of what was given and taken since, no lease may tell any more: all have other addresses. */
+static void passed_on_since_the_reading(void **state)
+{
+	(void)state;
+	world("192.0.2.0/29", "A 192.0.2.3/32; B; C;");
+	book.reading_stamp = 4;
+	changed('A', "192.0.2.3", true, 5);
+	assert_int_equal(ask_this('C', "192.0.2.3"), STATUS_OK);
+	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_OK);
+	assert_int_equal(d.holding[V4], HOLDING_LEASED);
+	assert_false(d.unsure);
+	changed('B', "192.0.2.3", false, 6);
+	assert_int_equal(ask_this('B', "192.0.2.3"), STATUS_OK);
+	assert_false(d.unsure);
+	/* Had the administrator moved it from B to A, that would look the same. */
+	changed('B', "192.0.2.3", true, 7);
+	assert_int_equal(ask_this('C', "192.0.2.3"), STATUS_UNAVAILABLE);
+	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_OK);
+	assert_true(d.unsure);
+	/* Seen after that, it is the administrator's. */
+	book.reading_stamp = 7;
+	changes_forget(&book.changes, 7);
+	assert_null(changes_of(&book.changes, &d.ip[V4]));
+	assert_int_equal(ask_this('C', "192.0.2.3"), STATUS_UNAVAILABLE);
+	assert_int_equal(ask_this('A', "192.0.2.3"), STATUS_OK);
+	assert_int_equal(d.holding[V4], HOLDING_RESERVED);
+	assert_false(d.unsure);
 }
 
 static void who_else_covers_it(void **state)
@@ -862,19 +899,15 @@ static void a_claim_stands_in_a_large_pool(void **state)
 /* A reservation that was given back is still one, also before the next reading. */
 static void a_reservation_stays_one(void **state)
 {
-	struct lease *l;
-
 	(void)state;
 	world("192.0.2.0/24", "A 192.0.2.9/32;");
-	l = has('A', HOLDING_PAST, "192.0.2.9");
-	l->flags |= LEASE_IN_DEVICE << V4;
-	l->order = book.reading_stamp + 1;
+	has('A', HOLDING_PAST, "192.0.2.9")->order = book.reading_stamp + 1;
 	assert_int_equal(ask('A', &any4), STATUS_OK);
 	assert_int_equal(d.holding[V4], HOLDING_RESERVED);
 	assert_false(d.unsure);
-	l->flags = 0; /* we have taken it back */
+	changed('A', "192.0.2.9", true, book.reading_stamp + 1);
 	assert_int_equal(ask('A', &any4), STATUS_OK);
-	assert_true(d.unsure);
+	assert_int_equal(d.holding[V4], HOLDING_LEASED);
 }
 
 /* --- what the settings say --- */
@@ -1042,6 +1075,7 @@ int main(void)
 		TEST(what_is_later),
 		TEST(taken_back_since_the_reading),
 		TEST(taken_back_but_the_hosts_own_by_now),
+		TEST(passed_on_since_the_reading),
 		TEST(who_else_covers_it),
 		TEST(a_claim_stands_for_its_lease_alone),
 		TEST(a_claim_stands_in_a_large_pool),

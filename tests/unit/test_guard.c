@@ -27,7 +27,7 @@ static int clear(void **state)
 {
 	(void)state;
 	reading_unmap(&guard.reading);
-	free(guard.changes);
+	free(guard.changes.list);
 	free(guard.retired);
 	memset(&guard, 0, sizeof(guard));
 	return 0;
@@ -43,7 +43,7 @@ static void adopt(const char *text, uint32_t stamp)
 static void world(const char *text)
 {
 	clear(NULL);
-	memcpy(guard.secret, "a secret of ours", 16);
+	memcpy(guard.changes.secret, "a secret of ours", 16);
 	assert_null(pools_add(&guard.pools, "192.0.2.0/24", 12));
 	assert_null(pools_add(&guard.pools, "2001:db8::/64", 13));
 	assert_null(pools_add(&guard.pools, "198.51.100.6/31", 15));
@@ -76,7 +76,7 @@ static void note(char name, const char *text, bool taken, uint32_t stamp)
 {
 	const struct device_change c = change(name, text);
 
-	assert_true(guard_note(&guard, &c, taken, stamp));
+	assert_true(changes_note(&guard.changes, &c, taken, stamp));
 }
 
 #define PEERS "A fe80::a; B fe80::b 192.0.2.8/32 192.0.2.64/26 2001:db8::8/125 192.0.2.0/32;" \
@@ -373,7 +373,7 @@ static void a_newer_reading_takes_its_place(void **state)
 	note('A', "192.0.2.4", true, 7);
 	/* Begun before 6 was done: so that is not in it. */
 	adopt("A; B 192.0.2.4/32;", 5);
-	assert_int_equal(guard.used, 2);
+	assert_int_equal(guard.changes.used, 2);
 	/* The first is: the reading says that A has lost it, by the administrator's hand. */
 	assert_int_equal(allow('B', "192.0.2.2"), 0);
 	assert_int_equal(take('A', "192.0.2.2"), EALREADY);
@@ -381,7 +381,7 @@ static void a_newer_reading_takes_its_place(void **state)
 	assert_int_equal(take('A', "192.0.2.3"), 0);
 	assert_int_equal(allow('A', "192.0.2.4"), 0);
 	adopt("A; B 192.0.2.4/32;", 7);
-	assert_int_equal(guard.used, 0);
+	assert_int_equal(guard.changes.used, 0);
 	assert_int_equal(allow('B', "192.0.2.3"), 0);
 	assert_int_equal(allow('A', "192.0.2.4"), EADDRINUSE);
 	/* A peer that has gone is gone, whatever was done. */
@@ -398,12 +398,12 @@ static void stamps_go_around(void **state)
 	note('A', "192.0.2.2", false, UINT32_MAX);
 	note('A', "192.0.2.3", false, 1); /* 0 is never used */
 	adopt("A; B;", UINT32_MAX - 1);
-	assert_int_equal(guard.used, 2);
+	assert_int_equal(guard.changes.used, 2);
 	adopt("A; B;", UINT32_MAX);
 	assert_int_equal(allow('B', "192.0.2.2"), 0);
 	assert_int_equal(allow('B', "192.0.2.3"), EADDRINUSE);
 	adopt("A; B;", 1);
-	assert_int_equal(guard.used, 0);
+	assert_int_equal(guard.changes.used, 0);
 	note('A', "192.0.2.2", false, 2);
 	adopt("A; B;", UINT32_MAX);
 	assert_int_equal(allow('B', "192.0.2.2"), EADDRINUSE);
@@ -418,16 +418,16 @@ static void many_changes(void **state)
 	for (int i = 1; i < 20000; ++i) {
 		a.ip.ip[14] = i >> 8;
 		a.ip.ip[15] = i;
-		assert_true(guard_note(&guard, &a, i % 3 == 0, i));
+		assert_true(changes_note(&guard.changes, &a, i % 3 == 0, i));
 		/* The same once more takes no more place. */
-		assert_true(guard_note(&guard, &a, i % 3 == 0, i));
-		assert_int_equal(guard.used, i);
-		assert_true(2 * guard.used <= guard.places);
+		assert_true(changes_note(&guard.changes, &a, i % 3 == 0, i));
+		assert_int_equal(guard.changes.used, i);
+		assert_true(2 * guard.changes.used <= guard.changes.places);
 	}
 	for (int stamp = 0; stamp < 20000; stamp += stamp < 19000 ? 6333 : 999) {
 		adopt("A; B;", stamp);
-		assert_int_equal(guard.used, 19999 - stamp);
-		assert_true(2 * guard.used <= guard.places);
+		assert_int_equal(guard.changes.used, 19999 - stamp);
+		assert_true(2 * guard.changes.used <= guard.changes.places);
 		for (int i = 1; i < 20000; ++i) {
 			bool there = i > stamp && i % 3;
 
@@ -440,8 +440,8 @@ static void many_changes(void **state)
 	}
 	/* And it shrinks again. */
 	adopt("A; B;", 19999);
-	assert_int_equal(guard.used, 0);
-	assert_true(guard.places <= 64);
+	assert_int_equal(guard.changes.used, 0);
+	assert_true(guard.changes.places <= 64);
 }
 
 /* --- pools that are no more --- */
@@ -470,7 +470,7 @@ static void leases_of_retired_pools(void **state)
 	assert_int_equal(guard.retired_count, 0);
 	assert_int_equal(allow('A', "203.0.113.5"), EPERM);
 
-	assert_true(journal_header(&journal, "wg0", guard.secret));
+	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
 	write_lease(&journal, 'B', HOLDING_LEASED, "203.0.113.7");
 	write_lease(&journal, 'A', HOLDING_LEASED, "203.0.113.5");
 	write_lease(&journal, 'C', HOLDING_RESERVED, "2001:db8:77::1");
@@ -540,7 +540,7 @@ static void link_locals_that_were_given(void **state)
 	(void)state;
 	world("A " OF_A "; B " OF_B "; C fe80::4343:4343:4343:4343; D fe80::4444:4444:4444:4444;");
 	pools = guard.pools;
-	assert_true(journal_header(&journal, "wg0", guard.secret));
+	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
 	assert_true(journal_link_local(&journal, fake_key('A'), true));
 	write_lease(&journal, 'D', HOLDING_LEASED, "fe80::4444:4444:4444:4444");
 	assert_true(journal_start(&journal, &start));
@@ -576,7 +576,7 @@ static void other_settings(void **state)
 
 	(void)state;
 	world("A 192.0.2.7/32 192.0.2.8/32 2001:db8::7/128; B; C 203.0.113.5/32;");
-	assert_true(journal_header(&journal, "wg0", guard.secret));
+	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
 	write_lease(&journal, 'A', HOLDING_LEASED, "192.0.2.7");
 	write_lease(&journal, 'A', HOLDING_LEASED, "192.0.2.8");
 	write_lease(&journal, 'A', HOLDING_LEASED, "2001:db8::7");

@@ -71,7 +71,7 @@ const char *cidr_format(char buf[static CIDR_STRLEN], const struct cidr *c)
 
 bool cidr_is_host(const struct cidr *c)
 {
-	return c->family && c->prefix == family_bits(c->family);
+	return family_bits(c->family) && c->prefix == family_bits(c->family);
 }
 
 void cidr_mask(struct cidr *c)

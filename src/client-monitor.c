@@ -42,6 +42,7 @@ enum {
 	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	FILES = 32, /* that the engine may have open */
 	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
+	LOG_RATE = 1, /* a second */
 };
 
 struct monitor {
@@ -149,17 +150,18 @@ static void hold_nothing(void)
 	hold(&nothing, NULL);
 }
 
-static void lease_set(const struct client_change *change)
+/* False for what can't be. */
+static bool lease_set(const struct client_change *change)
 {
 	const struct lifecycle_lease *lease = &change->lease;
 	uint64_t now = now_ms();
 
 	/* A delay of ours may have eaten up what was left. */
 	if (lease_any(lease) && lease->until <= now)
-		return;
+		return true;
 	if (!lifecycle_lease_valid(lease, now) || !options_valid(&change->options)) {
 		log_line(LOG_ERR, "the engine wants what no lease can have: ignored");
-		return;
+		return false;
 	}
 	monitor.before = monitor.lease;
 	if (hold(lease, &change->options) && lease_any(lease))
@@ -169,6 +171,7 @@ static void lease_set(const struct client_change *change)
 	else if (monitor.stop_at == NEVER) /* else when all is undone */
 		hook_end(&monitor.hook, change->report == REPORT_EXPIRED ? HOOK_EXPIRED :
 						HOOK_RELEASED);
+	return true;
 }
 
 /* The engine, which should have, has not: it is being started again, or hangs. */
@@ -183,8 +186,8 @@ static void expire(uint64_t now)
 
 static void change(const struct client_change *change)
 {
-	if (change->set)
-		lease_set(change);
+	if (change->set && !lease_set(change))
+		return;
 	if (change->report == REPORT_FAILED)
 		monitor.failure = change->failure;
 	client_report(change, &monitor.setup, &monitor.lease, &monitor.before);
@@ -590,7 +593,7 @@ int dynamic_client(int argc, const char *argv[])
 	if (monitor.words.check)
 		return 0;
 	log_open(monitor.words.interface);
-	log_limit(LOG_BURST);
+	log_limit(LOG_BURST, LOG_RATE);
 	if (geteuid() && client_words_root(&monitor.words))
 		return log_failure("DNS and default routes are set by other programs, as root: "
 				   "run it as root");

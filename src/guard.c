@@ -8,6 +8,11 @@
 #include "guard.h"
 #include "journal.h"
 
+enum {
+	PEER_CHANGES = 4, /* of each peer, since the reading, and as many more as: */
+	CHANGES = 16384,
+};
+
 /* --- what the settings permit --- */
 
 static int change_compare(const void *a, const void *b)
@@ -197,6 +202,14 @@ static int allow_link_local(const struct guard *guard, const struct device_chang
 	return 0;
 }
 
+/* An engine that gives away ever more addresses must wait for a reading, which counts anew. */
+static bool is_full(const struct guard *guard)
+{
+	uint64_t peers = guard->reading.head ? guard->reading.head->peers : 0;
+
+	return guard->changes.used >= PEER_CHANGES * peers + CHANGES;
+}
+
 int guard_allow(const struct guard *guard, const struct device_change *change)
 {
 	const struct cidr *ip = &change->ip;
@@ -206,6 +219,8 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 	struct cidr wider = *ip;
 	uint32_t peer;
 
+	if (is_full(guard))
+		return EAGAIN;
 	if (is_derived(change))
 		return allow_link_local(guard, change);
 	if (!is_address(ip))

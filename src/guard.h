@@ -44,7 +44,10 @@ int guard_reload(struct guard *guard, const struct pools *pools, const struct po
 /* A new reading: the guard's from now on, and what was done up to this stamp is in it. */
 void guard_adopt(struct guard *guard, const struct reading *reading, uint32_t stamp);
 
-/* Whether the address may be added to the peer's allowed-ips: 0, or an errno that says why not. */
+/*
+ * Whether the address may be added to the peer's allowed-ips: 0; EAGAIN when so much was done since
+ * the last reading that there must be another first; or an errno that says why not.
+ */
 int guard_allow(const struct guard *guard, const struct device_change *change);
 
 /*

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 static char log_interface[IFNAMSIZ];
 static bool log_to_syslog, log_with_priority;
-static unsigned int log_burst, log_left, log_dropped; /* burst 0: no limit */
+static unsigned int log_burst, log_rate, log_left, log_dropped; /* burst 0: no limit */
 static time_t log_last; /* s, when the last line was to be logged */
 
 /* Whether standard error is the very stream that systemd says it connected to the journal. */
@@ -60,22 +61,25 @@ static void log_write(int priority, const char *format, va_list args)
 	errno = saved;
 }
 
-void log_limit(unsigned int burst)
+void log_limit(unsigned int burst, unsigned int rate)
 {
 	log_burst = log_left = burst;
+	log_rate = rate;
 }
 
 static bool log_room(void)
 {
 	struct timespec now;
 	time_t passed;
+	uint64_t more;
 
 	if (!log_burst)
 		return true;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	passed = now.tv_sec - log_last;
 	log_last = now.tv_sec;
-	log_left = passed < log_burst - log_left ? log_left + passed : log_burst;
+	more = (uint64_t)passed * log_rate;
+	log_left = more < log_burst - log_left ? log_left + more : log_burst;
 	if (log_left) {
 		--log_left;
 		return true;

@@ -19,15 +19,15 @@ void log_open(const char *interface);
 void log_background(void);
 
 /*
- * From now on not more than so many lines at once, and one a second on average: for a daemon that
- * somebody else has say something at will. What is left out is counted in a line.
+ * From now on not more than so many lines at once, and so many a second on average: for a daemon
+ * that somebody else has say something at will. What is left out is counted in a line.
  */
-void log_limit(unsigned int burst);
+void log_limit(unsigned int burst, unsigned int rate);
 
 /* One line, without its newline; priority as in syslog(3). Keeps errno. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* log_line() at LOG_ERR; returns 1, to be returned from main. */
+/* log_line() at LOG_ERR, whatever the limit; returns 1, to be returned from main. */
 int log_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

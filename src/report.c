@@ -151,12 +151,12 @@ static void line(const struct server_log_item *item)
 	}
 }
 
-bool report(const struct server_log *log, const char *interface)
+bool report(const struct server_log *log, const char *interface, bool serving)
 {
 	bool serves = true;
 
 	for (uint32_t i = 0; i < log->head.count; ++i) {
-		if (log->items[i].event == EVENT_FATAL) {
+		if (log->items[i].event == EVENT_FATAL && !serving) {
 			fatal(&log->items[i], interface);
 			serves = false;
 		} else {

@@ -8,7 +8,10 @@
 
 #include "server.h"
 
-/* Writes a line for each item. Returns false if one of them says that the engine can't serve. */
-bool report(const struct server_log *log, const char *interface);
+/*
+ * Writes a line for each item. Returns false if one of them says that the engine can't serve, which
+ * one that serves already can't say.
+ */
+bool report(const struct server_log *log, const char *interface, bool serving);
 
 #endif

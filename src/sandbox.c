@@ -195,10 +195,15 @@ static int engine_run(const struct sandbox_engine *engine, int fd)
 	return engine->run(fd);
 }
 
-/* Waits until the engine ends; kills it when the monitor goes away first. */
+/*
+ * Waits until the engine ends; kills it when the monitor goes away first, or wants another: one that
+ * was cut off may well stay.
+ */
 static int engine_wait(int fd, pid_t engine)
 {
-	struct pollfd polled[2] = { { .fd = fd, .events = POLLRDHUP }, { .events = POLLIN } };
+	struct pollfd polled[2] = {
+		{ .fd = fd, .events = POLLIN | POLLRDHUP }, { .events = POLLIN }
+	};
 	int status;
 
 	polled[1].fd = syscall(SYS_pidfd_open, engine, 0);

@@ -57,7 +57,7 @@ int spawner_start(const char *dir, const struct sandbox_engine *engine);
 
 /*
  * Asks for a new engine, and hands it its end of the channel, which stays open here too. One runs
- * at a time: the next is asked for after spawner_status() has told of the last one's end.
+ * at a time: if the last one still does, it is killed.
  * Returns 0 or -errno.
  */
 int spawner_spawn(int spawner, int channel_fd);

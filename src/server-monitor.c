@@ -30,6 +30,9 @@ enum {
 	FAILED_READ_MS = 1000, /* before a reading that failed is tried again */
 	TAKES_TURN = 4, /* batches to take back, in one turn of the loop */
 	FILES = 1200, /* that the engine may have open: all its sessions, and some */
+	TAKES = 256, /* batches to take back that may wait, more than our engine ever sends */
+	LOG_BURST = 16384, /* lines: that every client of a large server has its address again */
+	LOG_RATE = 100, /* a second */
 };
 
 /* An order to take addresses back, which waits for a reading. */
@@ -60,6 +63,8 @@ struct monitor {
 	uint32_t child_stamp;
 
 	struct take *takes, **takes_end;
+	uint32_t take_count;
+	bool serving; /* the engine has said that it does */
 };
 
 static struct monitor monitor; /* large, and so not in the program's file */
@@ -108,6 +113,7 @@ static void engine_up(struct supervisor *supervisor)
 {
 	struct server_start *start = &monitor.setup.start;
 
+	monitor.serving = false;
 	start->head.type = SERVER_START;
 	supervisor_send(supervisor, &start->head, sizeof(*start), -1);
 	tell_settings();
@@ -130,6 +136,7 @@ static void takes_drop(void)
 		free(take);
 	}
 	monitor.takes_end = &monitor.takes;
+	monitor.take_count = 0;
 }
 
 static void engine_down(struct supervisor *supervisor)
@@ -293,6 +300,8 @@ static void order_allow(const struct server_orders *orders)
 		errors[i] = guard_allow(&monitor.guard, &orders->changes[i]);
 		if (errors[i])
 			log_forbidden(&orders->changes[i], "allow", errors[i]);
+		if (errors[i] == EAGAIN)
+			read_soon(now_ms(), monitor.reading.cost);
 	}
 	carry_out(orders, errors, false, device_allow);
 	tell_done(orders, errors);
@@ -300,14 +309,17 @@ static void order_allow(const struct server_orders *orders)
 
 static void order_take(const struct server_orders *orders)
 {
-	struct take *take = malloc(sizeof(*take));
+	struct take *take = monitor.take_count < TAKES ? malloc(sizeof(*take)) : NULL;
 	uint8_t errors[DEVICE_BATCH];
 
 	if (!take) {
+		log_line(LOG_ERR, "refused the engine's order to take back %u addresses: too much "
+			 "waits", orders->head.count);
 		memset(errors, ENOMEM, sizeof(errors));
 		tell_done(orders, errors);
 		return;
 	}
+	++monitor.take_count;
 	take->next = NULL;
 	take->came = now_ms();
 	memcpy(&take->orders, orders, SERVER_LENGTH(orders, changes));
@@ -350,10 +362,22 @@ static uint64_t takes_turn(uint64_t now)
 		monitor.takes = take->next;
 		if (!monitor.takes)
 			monitor.takes_end = &monitor.takes;
+		--monitor.take_count;
 		take_now(&take->orders);
 		free(take);
 	}
 	return NEVER;
+}
+
+static void ready(void)
+{
+	if (monitor.serving)
+		return;
+	monitor.serving = true;
+	if (daemon_parent() >= 0)
+		loop_remove(&monitor.loop, &monitor.parent);
+	daemon_ready();
+	monitor.routes_at = now_ms() + ROUTES_MS;
 }
 
 static void engine_message(struct supervisor *supervisor, const union message_buffer *buffer,
@@ -367,10 +391,7 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 	(void)fd;
 	switch (buffer->head.type) {
 	case SERVER_READY:
-		if (daemon_parent() >= 0)
-			loop_remove(&monitor.loop, &monitor.parent);
-		daemon_ready();
-		monitor.routes_at = now_ms() + ROUTES_MS;
+		ready();
 		break;
 	case SERVER_READ:
 		read_soon(now_ms(), monitor.reading.cost);
@@ -389,7 +410,7 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 		tell_renamed();
 		break;
 	case SERVER_LOG:
-		if (!report(message, monitor.setup.start.interface)) {
+		if (!report(message, monitor.setup.start.interface, monitor.serving)) {
 			stop(1);
 			monitor.loop.stop = true;
 		}
@@ -521,7 +542,10 @@ static uint64_t turn(void *data)
 	}
 	at = sooner(monitor.stop_at, supervisor_turn(&monitor.supervisor, now));
 	at = sooner(sooner(at, monitor.routes_at), takes_turn(now));
-	if (!monitor.child && monitor.read_at <= now)
+	/* Who has not taken the last reading yet gets no other. */
+	if (monitor.child || supervisor_behind(&monitor.supervisor))
+		return at;
+	if (monitor.read_at <= now)
 		read_now(now);
 	return monitor.child ? at : sooner(at, monitor.read_at);
 }
@@ -569,6 +593,7 @@ int server_monitor(const struct server_setup *setup)
 	monitor.adopted = now_ms();
 	monitor.takes_end = &monitor.takes;
 
+	log_limit(LOG_BURST, LOG_RATE);
 	spawner = spawner_start(CONTROL_DIR, &engine);
 	if (spawner < 0)
 		return 1;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * Of an engine's end two signs come, in any order: its channel closes, and the spawner tells how
- * it ended. The first of them decides when the next one starts; the spawner's is for the log.
+ * it ended. The first of them decides when the next one starts; the spawner's is for the log, where
+ * it stands even after an engine has had the monitor say all that it may.
  */
 
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -63,7 +63,7 @@ static void engine_ready(struct watch *watch, uint32_t events)
 			return;
 		if (ret <= 0) {
 			if (ret == -EPROTO)
-				log_line(LOG_ERR, "the engine broke the rules of the channel");
+				log_failure("the engine broke the rules of the channel");
 			cut_off(s);
 			return;
 		}
@@ -78,14 +78,13 @@ static void log_end(const struct supervisor *s, int status)
 	if (s->start_at != NEVER && s->start_at > now)
 		wait = (s->start_at - now + 999) / 1000;
 	if (status == -1)
-		log_line(LOG_ERR, "cannot start an engine; next try in %u s", (unsigned int)wait);
+		log_failure("cannot start an engine; next try in %u s", (unsigned int)wait);
 	else if (WIFSIGNALED(status))
-		log_line(LOG_ERR,
-			 "the engine was killed by signal %d (%s); the next starts in %u s",
-			 WTERMSIG(status), strsignal(WTERMSIG(status)), (unsigned int)wait);
+		log_failure("the engine was killed by signal %d (%s); the next starts in %u s",
+			    WTERMSIG(status), strsignal(WTERMSIG(status)), (unsigned int)wait);
 	else if (!s->draining || WEXITSTATUS(status))
-		log_line(LOG_ERR, "the engine ended with status %d; the next starts in %u s",
-			 WEXITSTATUS(status), (unsigned int)wait);
+		log_failure("the engine ended with status %d; the next starts in %u s",
+			    WEXITSTATUS(status), (unsigned int)wait);
 }
 
 static void spawner_ready(struct watch *watch, uint32_t events)
@@ -107,7 +106,7 @@ static void spawner_ready(struct watch *watch, uint32_t events)
 		return;
 	loop_remove(s->loop, watch);
 	if (!s->draining)
-		log_line(LOG_ERR, "the process that starts engines has died");
+		log_failure("the process that starts engines has died");
 	s->lost = true;
 	cut_off(s);
 }
@@ -148,7 +147,7 @@ failed:
 uint64_t supervisor_turn(struct supervisor *s, uint64_t now)
 {
 	if (s->broken) {
-		log_line(LOG_ERR, "the engine does not take its messages");
+		log_failure("the engine does not take its messages");
 		cut_off(s);
 	}
 	if (s->lost || s->channel.fd >= 0 || s->start_at > now)
@@ -165,6 +164,11 @@ uint64_t supervisor_turn(struct supervisor *s, uint64_t now)
 bool supervisor_running(const struct supervisor *s)
 {
 	return s->channel.fd >= 0;
+}
+
+bool supervisor_behind(const struct supervisor *s)
+{
+	return s->channel.first;
 }
 
 int supervisor_send(struct supervisor *s, const struct message *message, size_t len, int fd)

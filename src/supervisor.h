@@ -60,6 +60,9 @@ uint64_t supervisor_turn(struct supervisor *supervisor, uint64_t now);
 /* Whether there is an engine to talk to. */
 bool supervisor_running(const struct supervisor *supervisor);
 
+/* Whether it has not taken yet all that it was sent. What is large should wait until it has. */
+bool supervisor_behind(const struct supervisor *supervisor);
+
 /*
  * Sends to the engine, as channel_send(), now or when there is room. Returns 0, -EPIPE without an
  * engine, or another -errno. An engine that does not take its messages is cut off and replaced.

@@ -102,6 +102,7 @@ void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
 	struct route_facts facts = {
 		.ifindex = n->ifindex,
 		.pushed = &leased,
+		.own = true,
 		.known = { &n->now.options },
 	};
 
@@ -116,7 +117,8 @@ void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
 		int v = family_index(fact->net.family);
 		char text[CIDR_STRLEN], why[256];
 
-		if ((fact->kind != FACT_GATEWAY && fact->kind != FACT_RESOLVER) || !ip[v].family)
+		if ((fact->kind != FACT_GATEWAY && fact->kind != FACT_RESOLVER &&
+		     fact->kind != FACT_OWN) || !ip[v].family)
 			continue;
 		route_refusal(why, sizeof(why), ROUTE_CONFLICT, fact);
 		if (cidr_compare(&ip[v], &n->refused_ip[v]))

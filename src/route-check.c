@@ -71,6 +71,7 @@ void route_refusal(char *buf, size_t size, enum route_verdict verdict,
 		[FACT_RESOLVER] = "a resolver of this host",
 		[FACT_PEER] = "of another peer's AllowedIPs",
 		[FACT_ENDPOINT] = "the endpoint of a peer",
+		[FACT_OWN] = "this host's own address on another interface",
 	};
 	char text[CIDR_STRLEN];
 

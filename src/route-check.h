@@ -24,6 +24,7 @@ enum fact_kind {
 	FACT_RESOLVER, /* not one that the tunnel's server pushed */
 	FACT_PEER, /* in the AllowedIPs of another peer of the interface */
 	FACT_ENDPOINT, /* of a peer of the interface */
+	FACT_OWN, /* the host's own address, by another interface */
 	FACTS,
 };
 

@@ -51,9 +51,15 @@ static void add(struct route_facts *facts, enum fact_kind kind, const struct cid
 static bool address_each(const struct net_address *address, void *data)
 {
 	struct route_facts *facts = data;
+	struct cidr ip;
 
-	if (address->ifindex != facts->ifindex && !cidr_is_host(&address->cidr))
+	if (address->ifindex == facts->ifindex)
+		return true;
+	if (!cidr_is_host(&address->cidr))
 		add(facts, FACT_CONNECTED, &address->cidr);
+	cidr_host(&ip, address->cidr.family, address->cidr.ip);
+	if (facts->own)
+		add(facts, FACT_OWN, &ip);
 	return true;
 }
 

@@ -14,6 +14,7 @@ struct route_facts {
 	const struct reading *reading; /* of it; NULL: its peers do not matter */
 	uint32_t server; /* the peer's index in it */
 	const struct options *pushed; /* what overlaps none of these routes is left out */
+	bool own; /* they are addresses: the host's own matter */
 	const struct options *known[3]; /* whose resolvers are not the host's; or NULL */
 
 	struct fact *list;

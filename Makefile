@@ -187,7 +187,28 @@ $(BUILD)/sim: $(wildcard tests/sim/*.c) $(BUILD)/unit/asan/sim.a $(wildcard test
 		$(flavour_asan) $(LDFLAGS) $(sim_calls:%=-Wl,--wrap=%) -o $@ \
 		$(filter tests/%.c %.a,$^) $(LDLIBS)
 
-units: $(unit_tests) $(BUILD)/sim
+# The program under the sanitizers, and, with them and without, one whose engine is in somebody
+# else's hands.
+asan_program := $(sources:src/%.c=$(BUILD)/asan/obj/%.o)
+test_programs := $(BUILD)/asan/wg-dynamic $(BUILD)/asan/hostile/wg-dynamic \
+	$(BUILD)/hostile/wg-dynamic
+hostile_engine := tests/netns/hostile.c \
+	-Wl,--wrap=server_engine -Wl,--wrap=client_engine
+
+$(BUILD)/asan/obj/%.o: src/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) -DRUNSTATEDIR='"$(RUNSTATEDIR)"' $(CFLAGS) $(WERROR) \
+		$(flavour_asan) -c -o $@ $<
+
+$(BUILD)/asan/wg-dynamic $(BUILD)/asan/hostile/wg-dynamic: $(asan_program)
+$(BUILD)/hostile/wg-dynamic: $(objects)
+$(BUILD)/asan/hostile/wg-dynamic $(BUILD)/hostile/wg-dynamic: tests/netns/hostile.c
+$(test_programs): $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WERROR) $(if $(findstring asan,$@),$(flavour_asan)) \
+		$(LDFLAGS) -o $@ $(filter %.o,$^) $(if $(findstring hostile,$@),$(hostile_engine)) $(LDLIBS)
+
+units: $(unit_tests) $(test_programs) $(BUILD)/sim
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
 deps-demo:

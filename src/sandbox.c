@@ -196,8 +196,8 @@ static int engine_run(const struct sandbox_engine *engine, int fd)
 }
 
 /*
- * Waits until the engine ends; kills it when the monitor goes away first, or wants another: one that
- * was cut off may well stay.
+ * Waits until the engine ends; kills it when the monitor goes away first, or wants another: one
+ * that was cut off may well stay.
  */
 static int engine_wait(int fd, pid_t engine)
 {

@@ -24,6 +24,7 @@ if [[ $# == 2 && $1 == one ]]; then
 		;;
 	systemd:*) exec nice -n 19 timeout -k 10 900 tests/vm/systemd.sh "${2#*:}" ;;
 	tests/packaging/*) exec timeout -k 10 1800 bats --tap "$2" ;;
+	*/crash.bats) exec timeout -k 10 7200 bats --tap "$2" ;;
 	*.bats) exec timeout -k 10 400 bats --tap "$2" ;;
 	esac
 	world=$(mktemp -d "$WORLDS/unit.XXXXXX") && cd "$world" &&
@@ -64,6 +65,7 @@ else
 	files=(vm:bookworm{,-backports} systemd:bookworm)
 	[[ ${2-} != long ]] || files=(vm:bookworm{,-backports}:all systemd:bookworm{,-backports}
 		tests/packaging/debian.bats)
+	[[ ${2-} != long ]] || export CRASH_POINTS=3000
 fi
 if [[ $1 != installed && ${2-} != vm ]]; then
 	files+=("${netns[@]}" tests/*.bats tests/wg-quick/*.bats)

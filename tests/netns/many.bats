@@ -12,28 +12,10 @@ teardown() {
 	hosts_del
 }
 
-# srv and c1, whose wg0 are the ends of one cable that carries each packet without any question.
-many_hosts() { # NUMBER
-	local host n
-	host_new srv c1
-	nsenter -t "$(<"$NS/srv/pid")" -n ip link add wg0 address 02:00:00:00:00:01 type veth \
-		peer name wg0 address 02:00:00:00:00:01 netns "$(<"$NS/c1/pid")"
-	for host in srv c1; do
-		on "$host" ip link set wg0 addrgenmode none
-		on "$host" ip link set wg0 arp off mtu 1420 up
-	done
-	on srv ip address add fe80::/64 dev wg0 nodad
-	for ((n = 1; n <= $1; ++n)); do
-		printf 'address add fe80::1:%x:%x/128 dev wg0 nodad\n' $((n >> 16)) $((n & 65535))
-	done | on c1 ip -batch -
-	on c1 ip route add fe80::/128 dev wg0
-	on srv ip route add fe80::1:0:0/96 dev wg0
-	spawn srv device /usr/bin/python3 "$NETNS/many.py" device "$1"
-	wait_for 5 on srv test -S /var/run/wireguard/wg0.sock
-}
-
 @test "a reload reaches 200 clients within 5 s, by one call each" {
 	many_hosts 200
+	spawn srv device /usr/bin/python3 "$NETNS/many.py" device 200
+	wait_for 5 on srv test -S /var/run/wireguard/wg0.sock
 	printf '[Server]\nPool = 10.9.0.0/16\nRoute = 10.1.0.0/16\n' |
 		on srv tee /etc/wireguard/server.conf >/dev/null
 	on srv wg dynamic server wg0 config /etc/wireguard/server.conf

@@ -12,7 +12,7 @@ there can be tunnels.
                            since 1970; until SIGTERM
 
 Peer N, from 1 on, has the key of 28 zeros and N, and the link-local fe80::1:N (hexadecimal). On both
-hosts wg0 is one end of a veth pair that needs no neighbour discovery; lib.bash's many_hosts makes it.
+hosts wg0 is one end of a veth pair that needs no neighbour discovery; leases.bash's many_hosts makes it.
 """
 
 import os
@@ -76,20 +76,22 @@ class Device:
         listener.listen(16)
         while True:
             connection, _ = listener.accept()
-            with connection, connection.makefile("rw") as stream:
-                lines = []
-                for line in stream:  # which ends at once for who only looks whether we listen
-                    if line == "\n":
-                        break
-                    lines.append(line.rstrip("\n"))
-                if not lines:
-                    continue
-                answer = self.get() if lines[0] == "get=1" else self.set(lines[1:])
-                try:
-                    stream.write("".join(line + "\n" for line in answer + ["errno=0", ""]))
-                    stream.flush()
-                except BrokenPipeError:
-                    pass
+            try:
+                with connection, connection.makefile("rw") as stream:
+                    self.answer(stream)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
+    def answer(self, stream):
+        lines = []
+        for line in stream:  # which ends at once for who only looks whether we listen
+            if line == "\n":
+                break
+            lines.append(line.rstrip("\n"))
+        else:
+            return
+        answer = self.get() if lines[0] == "get=1" else self.set(lines[1:])
+        stream.write("".join(line + "\n" for line in answer + ["errno=0", ""]))
 
 
 # ---- clients

@@ -68,32 +68,40 @@ class Peer:
 
 
 class Ask:
-    """A request on its way."""
+    """A request on its way, and what its answer tells."""
 
-    def __init__(self, peer, rng):
-        self.peer, self.data, self.sent = peer, b"", None
-        kind = rng.choices(("any", "this", "four", "release"), (70, 12, 6, 12))[0]
-        self.any, self.release = kind == "any", kind == "release"
-        self.time = rng.choice((10, 600, 3600))
-        self.wants = {4} if kind == "four" else {4, 6}
-        ips = {"this": ("ip=" + FOUR + "/32\nip=" + SIX + "/128\n") %
-                       (rng.randrange(1, 63), rng.randrange(1, 64)),
-               "four": "ip=0.0.0.0/32\n"}.get(kind, "")
-        self.request = "release_ip=1\n\n" if self.release else \
-            "request_ip=1\n%sleasetime=%d\n\n" % (ips, self.time)
+    lax = False  # ends may be lost in a crash: there is no file that they could be written to
 
-    def send(self, sock):
-        sock.sendall(self.request.encode())
+    def __init__(self, peer, request):
+        self.peer, self.request, self.data, self.sent = peer, request, b"", None
+        ips = re.findall("^ip=(.*)$", request, re.M)
+        self.release = request.startswith("release_ip=")
+        self.any = not ips and not self.release
+        self.wants = {6 if ":" in ip else 4 for ip in ips} or {4, 6}
+
+    @staticmethod
+    def random(rng):
+        ips = rng.choices((
+            "",
+            "ip=" + FOUR % rng.randrange(1, 63) + "/32\nip=" + SIX % rng.randrange(1, 64) + "\n",
+            "ip=0.0.0.0/32\n",
+            None,
+        ), (70, 12, 6, 12))[0]
+        if ips is None:
+            return "release_ip=1\n\n"
+        return "request_ip=1\n%sleasetime=%d\n\n" % (ips, rng.choice((10, 600, 3600)))
+
+    def begin(self, time_now):
+        """The server may have it from now on."""
         peer = self.peer
-        self.before, self.sent = dict(peer.held), now()
+        self.before, self.sent = dict(peer.held), time_now
         for family in peer.held:
             # Who asks for any keeps what it has.
             if not self.any or peer.held[family] is None or peer.until < self.sent + SLACK:
                 peer.held[family] = UNKNOWN
 
-    def answered(self):
-        """Takes the answer; false when it is not whole."""
-        text = self.data.decode()
+    def answered(self, text):
+        """Takes the answer; false when it is not whole, else its errno."""
         if not text.endswith("\n\n"):
             return False
         values = [line.partition("=")[::2] for line in text.split("\n") if line]
@@ -106,7 +114,8 @@ class Ask:
         elif number in ("0", "3"):
             for family in peer.held:
                 kept = number == "3" and family in self.wants
-                peer.held[family] = ips.get(family, self.before[family] if kept else None)
+                ended = UNKNOWN if self.lax else None
+                peer.held[family] = ips.get(family, self.before[family] if kept else ended)
             if ips:
                 peer.until = self.sent + int(dict(values)["leasetime"])
         else:
@@ -138,7 +147,7 @@ class Clients:
         except OSError:
             sock.close()
             return
-        peer.asks = self.open[sock] = Ask(peer, self.rng)
+        peer.asks = self.open[sock] = Ask(peer, Ask.random(self.rng))
         self.selector.register(sock, selectors.EVENT_WRITE)
 
     def close(self, sock):
@@ -153,7 +162,8 @@ class Clients:
         ask = self.open[sock]
         try:
             if ask.sent is None:
-                ask.send(sock)
+                sock.sendall(ask.request.encode())
+                ask.begin(now())
                 self.selector.modify(sock, selectors.EVENT_READ)
                 return
             data = sock.recv(65536)
@@ -164,7 +174,7 @@ class Clients:
             return
         if ask.sent is None or not ask.data:
             self.pause = time.monotonic() + 0.01  # nobody is there
-        number = ask.sent is not None and ask.answered()
+        number = ask.sent is not None and ask.answered(ask.data.decode())
         if number:
             self.answers[number] = self.answers.get(number, 0) + 1
         self.close(sock)
@@ -433,7 +443,8 @@ class Crash:
             return
         with open(JOURNAL, "ab") as file:
             file.write((lines[-1] + b"\n") * (1024 + 3 * PEERS))
-            if self.rng.random() < 0.3:
+            Ask.lax = self.rng.random() < 0.3
+            if Ask.lax:
                 file.write(lines[0][:self.rng.randrange(1, len(lines[0]))])
 
     def begin(self, when, what, call, count):
@@ -530,6 +541,7 @@ class Crash:
                     self.check.all()
                 self.server.end()
         clients.settle(5)
+        Ask.lax = False
         self.server.child.wait()
         self.server.start()
         self.check.all()

@@ -241,3 +241,144 @@ files() { # PID: how many it has open.
 	logs srv | grep -q "order to allow 2001:db8:.*: Resource temporarily unavailable"
 	(($(memory srv "$MONITOR") < 12000))
 }
+
+# ---- client
+
+called() { # what other programs have been called with.
+	on c1 cat /run/programs 2>/dev/null
+}
+
+programs() { # a resolvconf and a hook that note each call.
+	stub c1 resolvconf <<-'EOF_'
+		#!/bin/bash
+		{ printf '<%s>' resolvconf "$@" && [[ $1 != -a ]] || cat; echo; } >>/run/programs
+	EOF_
+	stub c1 hook <<-'EOF_'
+		#!/bin/bash
+		{ printf '<%s>' hook "$@" && env | grep WG_DYNAMIC; } >>/run/programs
+	EOF_
+}
+
+network() { # all that a client may change, but for the time that is left of addresses.
+	on c1 bash -s <<-'EOF_'
+		ip -o address show dev wg0 | sed 's/ valid_lft .*//'
+		ip route show table all dev wg0 | sort
+		ip -o link show dev wg0
+		wg show wg0 allowed-ips
+		find /run -name '*.state'
+	EOF_
+}
+
+@test "client: leases and options that may not be" {
+	programs
+	only_tunnel_mtu
+	local before what script="" bad=(
+		"lease4=127.0.0.1" "lease4=0.0.0.0" "lease4=224.0.0.1" "lease4=255.255.255.255"
+		"lease4=169.254.1.1" "lease4=10.0.0.0/8" "lease4=10.0.0.1/31" "lease4=0.0.0.0/0"
+		"lease4=2001:db8::1" "lease6=192.0.2.66" "lease6=fe80::1" "lease6=::1"
+		"lease6=ff02::1" "lease6=::" "lease6=::ffff:192.0.2.1" "lease6=2001:db8::/64"
+		"lease4=192.0.2.66 lease-family=77" "lease4=192.0.2.66 lease-family=10"
+		"lease4=192.0.2.66 lease-prefix=33" "lease4=192.0.2.66 lease-prefix=255"
+		"lease4=192.0.2.66 until=31536100" "lease4=192.0.2.66 until=99999999999999"
+		"lease4=192.0.2.66 routes=129" "lease4=192.0.2.66 routes=4294967295"
+		"lease4=192.0.2.66 dns-count=9" "lease4=192.0.2.66 dns-count=4294967295"
+		"lease4=192.0.2.66 searches=9" "lease4=192.0.2.66 searches=4294967295"
+		"lease4=192.0.2.66 mtu=1279" "lease4=192.0.2.66 mtu=65536"
+		"lease4=192.0.2.66 mtu=4294967295" "lease4=192.0.2.66 route=10.77.0.1/16"
+		"lease4=192.0.2.66 dns=10.0.0.0/8"
+		"lease4=192.0.2.66 search=a/b" "lease4=192.0.2.66 search=-a"
+		"lease4=192.0.2.66 search=a;reboot" "lease4=192.0.2.66 search=\$(reboot)"
+		$'lease4=192.0.2.66 search=a\rb' $'lease4=192.0.2.66 search=a\eb'
+		"lease4=192.0.2.66 search=$(x_times 300)"
+	)
+	before=$(network)
+	for what in "${bad[@]}"; do
+		script+=" nothing= set=1 until=60 $what report=1 change"
+	done
+	hostile c1 client "$script" wait 0 accept address,route,dns,mtu hook "$NS/c1/bin/hook"
+	[ "$(logs c1 | grep -c "the engine wants what no lease can have: ignored")" -eq "${#bad[@]}" ]
+	logs c1 | not grep -q "leased"
+	diff <(echo "$before") <(network)
+	[ -z "$(called)" ]
+	alive
+}
+
+x_times() { # COUNT: so many letters, in labels that are as long as they may be.
+	printf 'x%.0s' $(seq "$1") | sed 's/.\{60\}/&./g'
+}
+
+only_tunnel_mtu() { # the link's own.
+	[[ $(network) == *" mtu 1420 "* ]]
+}
+
+alive() { # the next engine gets a lease, and a stop undoes it.
+	[[ $(pids c1 client monitor) == "$MONITOR" ]]
+	IP4=192.0.2.7 pushes
+	wait_for 15 has_addr c1 wg0 192.0.2.7/32
+	stop c1
+	not has_addr c1 wg0 192.0.2.7/32
+}
+
+@test "client: what was not accepted, and what is the host's own" {
+	programs
+	local before
+	before=$(network)
+	on c1 ip route add 10.88.0.0/16 via "${IP[srv]}"
+	hostile c1 client "until=60 lease4=${IP[c1]} change lease4=${IP[srv]} change lease4=192.0.2.66
+		route=8.8.8.0/24 route=0.0.0.0/0 route=::/0 route=${IP[srv]%.1}.0/24
+		route=${IP[srv]}/32 route=10.88.7.0/24 route=127.0.0.0/8 route=fe80::/10
+		route=224.0.0.0/4 route=2001:db8::/64 dns=9.9.9.9 search=corp.example mtu=1300 change" \
+		wait 0 accept address,route
+	diff <(echo "$before") <(network | grep -v "192.0.2.66\|client.state")
+	logged c1 "the server leases ${IP[c1]}, which is not set: it overlaps ${IP[c1]}/32, this host's own address on another interface" 1
+	logged c1 "the server leases ${IP[srv]}, which is not set: it overlaps ${IP[srv]}/32, a gateway of this host" 1
+	[ "$(logs c1 | grep -c "the server pushes the route .*, which is refused")" -eq 10 ]
+	[ -z "$(called)" ]
+	alive
+}
+
+@test "client: numbers outside their enum, and messages that are none" {
+	local bytes
+	hostile c1 client "finished set=0 report=99 change report=4294967295 change report=4 kind=99 change
+		kind=4294967295 change kind=8 status=99 change kind=2 errno=-1 change set=1 report=1 unasked=4294967295
+		dropped=4294967295 lease-time=4294967295 until=60 lease4=192.0.2.66 change finished" wait 0
+	logs c1 | not grep -v '^<[0-9]*>[A-Z][a-z]* [ 0-9:]* wg-dynamic\[[0-9]*\]: wg0: [[:print:]]*$'
+	alive
+	for bytes in 4,0,9 8,0,0 8,0,10 8,0,4294967295 8,0,1 8,0,8 8,1,9 16384,0,8 0,0,0; do
+		hostile c1 client "bytes=$bytes hang" wait 0
+		[[ $bytes == 0,* ]] || wait_for 5 logged c1 "the engine broke the rules of the channel" 1
+		next_engine c1 client
+		stop c1
+	done
+	hostile c1 client "fds=1 finished hang" wait 0
+	wait_for 5 logged c1 "the engine broke the rules of the channel" 1
+	next_engine c1 client
+	alive
+}
+
+@test "client: 10,000 of each order at once, and memory, log and programs have their limits" {
+	programs
+	PROGRAM=$BUILD/hostile/wg-dynamic
+	local before changes=""
+	pushes
+	on c1 "$BUILD/wg-dynamic" client wg0 hook "$NS/c1/bin/hook"
+	before=$(memory c1 "$(pids c1 client monitor)")
+	stop c1
+	no_server
+	for _ in {1..500}; do
+		changes+=" lease4=192.0.2.66 route=10.77.0.0/16 change lease4=192.0.2.67 routes=0 change"
+	done
+	hostile c1 client "10000*connect 10000*finished until=0 lease4=192.0.2.66 10000*change until=60
+		lease4=127.0.0.1 10000*change $changes" wait 0 hook "$NS/c1/bin/hook"
+	echo "# monitor: $before KiB before, $(memory c1 "$MONITOR") KiB at the most" >&3
+	(($(memory c1 "$MONITOR") < before + 2048))
+	logged c1 "the engine wants what no lease can have: ignored"
+	(($(logs c1 | wc -l) < 700))
+	alive
+	# And one that reads nothing is cut off.
+	hostile c1 client "mute until=60 lease4=192.0.2.66 10000*connect hang" wait 0
+	wait_for 60 logged c1 "the engine does not take its messages"
+	next_engine c1 client
+	(($(memory c1 "$MONITOR") < before + 4096))
+	alive
+}

@@ -10,6 +10,7 @@
  *   fds=N                    so many descriptors come with each message from now on
  *   mute                     nothing of what the monitor says is read from now on
  *   hang                     stays, until it is killed
+ *   pester                   likewise, and wants a reading a hundred times a second
  */
 
 #include <arpa/inet.h>
@@ -361,10 +362,12 @@ static void step(char *text)
 		message(star + 1, strtoul(text, NULL, 10));
 	} else if (!strcmp(text, "mute")) {
 		state.mute = true;
-	} else if (!strcmp(text, "hang")) {
+	} else if (!strcmp(text, "hang") || !strcmp(text, "pester")) {
 		for (;;) {
-			epoll_wait(state.epoll_fd, &event, 1, 100);
+			epoll_wait(state.epoll_fd, &event, 1, 10);
 			listen_all();
+			if (*text == 'p')
+				send_plain(SERVER_READ);
 		}
 	} else {
 		message(text, 1);

@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	load leases
+	load many
 }
 
 teardown() {

@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The server against clients that mean harm (hostile.py), many more than there can be tunnels: it goes
+# on, others are served, and memory and descriptors stay where they are. Where memory is not what is
+# measured, under the sanitizers. (What one message can be, protocol.bats has.)
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	load many
+}
+
+teardown() {
+	hosts_del
+}
+
+serve_many() { # PEERS [PROGRAM [WORD...]]
+	many_hosts "$1"
+	PROGRAM=${2-$BUILD/asan/wg-dynamic}
+	[[ ${WG_DYNAMIC_INSTALLED-} != 1 ]] || PROGRAM=wg-dynamic
+	(($# > 2)) || set -- "$1" "$2" pool 10.9.0.0/16
+	on srv "$PROGRAM" server wg0 "${@:3}"
+	PIDS=$(three srv server | xargs)
+	read -r MONITOR _ ENGINE <<<"$PIDS"
+}
+
+hostile() { # WORD...
+	on c1 /usr/bin/python3 "$NETNS/hostile.py" "$@"
+}
+
+alive() { # the same processes, which serve.
+	hostile ask 2 | grep -qx errno=0
+	[[ $(three srv server | xargs) == "$PIDS" ]]
+	logs srv | not grep "the engine \(ended\|was killed\)"
+}
+
+memory() { # PID: what it has now, in KiB.
+	on srv sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"
+}
+
+files() { # PID: how many it has open.
+	on srv ls "/proc/$1/fd" | wc -l
+}
+
+counter() { # NAME
+	on srv wg dynamic show wg0 dump | awk -v name="$1" '$3 == name { print $4 }'
+}
+
+@test "each message cut at each byte: closed, half-closed, reset, and with a NUL behind it" {
+	serve_many 2
+	hostile cut
+	alive
+}
+
+@test "lines, messages and values without end: closed at the limit, memory is flat" {
+	serve_many 2 "$BUILD/wg-dynamic"
+	alive
+	local before taken
+	before=$(memory "$ENGINE")
+	for _ in 1 2 3 4 5; do
+		hostile endless
+	done >"$BATS_TEST_TMPDIR/taken"
+	alive
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/taken")" -eq 15 ]
+	# What the sockets have room for, and no more.
+	while read -r taken; do
+		((taken < 16 << 20))
+	done <"$BATS_TEST_TMPDIR/taken"
+	(($(memory "$ENGINE") < before + 512))
+}
+
+@test "connects and closes by the thousand: memory and descriptors are flat" {
+	local times=${CONNECTS-100000} before monitor descriptors
+	serve_many 50 "$BUILD/wg-dynamic"
+	hostile connects 500 >/dev/null
+	alive
+	before=$(memory "$ENGINE") monitor=$(memory "$MONITOR") descriptors=$(files "$ENGINE")
+	echo "# $times connects, $(hostile connects "$times") a second" >&3
+	alive
+	wait_for 15 same_files "$descriptors"
+	echo "# engine: $before KiB before, $(memory "$ENGINE") KiB after" >&3
+	(($(counter connections_accepted) >= times))
+	(($(memory "$ENGINE") < before + 512 && $(memory "$MONITOR") < monitor + 512))
+}
+
+ticks() { # PID: the processor time that it has taken, in hundredths of a second.
+	local fields
+	read -ra fields < <(on srv cat "/proc/$1/stat")
+	echo $((fields[13] + fields[14]))
+}
+
+same_files() { # NUMBER
+	(($(files "$ENGINE") <= $1))
+}
+
+@test "slow senders and slow readers in every slot, while others are served" {
+	serve_many 540
+	spawn c1 slots /usr/bin/python3 "$NETNS/hostile.py" slots 530
+	wait_for 60 grep -qx open "$NS/c1/slots.out"
+	elapsed alive
+	((MS < 5000))
+	(($(counter connections_open) > 1000 && $(files "$ENGINE") < 1100))
+	for _ in 1 2 3 4 5; do
+		elapsed hostile ask 535
+		((MS < 5000))
+	done
+	on c1 kill "$SPID"
+	wait_for 20 same_files 40
+	alive
+}
+
+@test "out of descriptors: accepting pauses, and goes on once there are some" {
+	serve_many 30 "$BUILD/wg-dynamic"
+	on srv wg-dynamic stop wg0
+	# The engine has no right to have more than whoever started the server.
+	on srv bash -c 'ulimit -n 40 && exec "$@"' bash "$PROGRAM" server wg0 pool 10.9.0.0/16
+	PIDS=$(three srv server | xargs)
+	read -r MONITOR _ ENGINE <<<"$PIDS"
+	alive
+	local before
+	# The kernel takes them all, and lets them wait.
+	spawn c1 slots /usr/bin/python3 "$NETNS/hostile.py" slots 29
+	wait_for 20 grep -qx open "$NS/c1/slots.out"
+	(($(files "$ENGINE") == 40))
+	# It does not spin meanwhile.
+	before=$(ticks "$ENGINE")
+	sleep 3
+	(($(ticks "$ENGINE") - before < 60))
+	on c1 kill "$SPID"
+	wait_for 20 same_files 20
+	alive
+}
+
+@test "one peer that floods: others wait at most twice as long" {
+	serve_many 3 "$BUILD/wg-dynamic"
+	local calm flooded best=1000
+	hostile latency 2 200 >/dev/null
+	for _ in {1..8}; do
+		calm=$(hostile latency 2 300)
+		spawn c1 flood /usr/bin/python3 "$NETNS/hostile.py" flood 1
+		wait_for 5 grep -qx begun "$NS/c1/flood.out"
+		flooded=$(hostile latency 2 300)
+		on c1 kill "$SPID"
+		echo "# 99th percentile: $calm us alone, $flooded us beside a flood" >&3
+		((flooded * 100 / calm >= best)) || best=$((flooded * 100 / calm))
+		((best > 200)) || break
+	done
+	((best <= 200))
+	alive
+}

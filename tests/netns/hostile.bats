@@ -109,6 +109,10 @@ same_files() { # NUMBER
 	alive
 }
 
+used_up() {
+	(($(files "$ENGINE") == 40))
+}
+
 @test "out of descriptors: accepting pauses, and goes on once there are some" {
 	serve_many 30 "$BUILD/wg-dynamic"
 	on srv wg-dynamic stop wg0
@@ -121,7 +125,7 @@ same_files() { # NUMBER
 	# The kernel takes them all, and lets them wait.
 	spawn c1 slots /usr/bin/python3 "$NETNS/hostile.py" slots 29
 	wait_for 20 grep -qx open "$NS/c1/slots.out"
-	(($(files "$ENGINE") == 40))
+	wait_for 5 used_up
 	# It does not spin meanwhile.
 	before=$(ticks "$ENGINE")
 	sleep 3
@@ -146,5 +150,53 @@ same_files() { # NUMBER
 		((best > 200)) || break
 	done
 	((best <= 200))
+	alive
+}
+
+key_of() { # NUMBER: as base64.
+	printf '%064x' "$1" | sed 's/../\\x&/g' | xargs -0 printf %b | base64
+}
+
+held() { # NUMBER: the addresses that the server says this peer has.
+	on srv wg dynamic show wg0 dump | awk -v key="$(key_of "$1")" '$2 == "lease" && $3 == key { print $4 }'
+}
+
+@test "pool used up: a clear answer, nobody is evicted, and the first that expires is had again" {
+	local full=$'errno=3\nerrmsg=Chosen IP(s) unavailable'
+	serve_many 4 "$BUILD/asan/wg-dynamic" pool 10.9.0.0/30 lease-time 10
+	hostile ask 1 | grep -qx errno=0
+	sleep 4 # so that they do not end together
+	hostile ask 2 | grep -qx errno=0
+	local first second
+	first=$(held 1) second=$(held 2)
+	for _ in {1..10}; do
+		[ "$(hostile ask 3)" = "$full" ]
+		[ "$(hostile ask 4)" = "$full" ]
+	done
+	[[ $(held 1) == "$first" && $(held 2) == "$second" ]]
+	hostile ask 2 | grep -qxF "ip=$second"
+	wait_for 10 had 3 "$first"
+	[[ $(held 2) == "$second" && -z $(held 1) ]]
+	alive
+}
+
+had() { # NUMBER ADDRESS: it asks, and gets this one.
+	hostile ask "$1" | grep -qxF "ip=$2"
+}
+
+@test "a link-local that goes from one peer to another: who has it now is who asks" {
+	serve_many 3
+	local first second
+	first=$(hostile ask 1 | grep ^ip=) second=$(hostile ask 2 | grep ^ip=)
+	[ "$first" != "$second" ]
+	for _ in 1 2 3; do
+		on srv wg set wg0 peer "$(key_of 2)" allowed-ips fe80::1:0:1/128 # as one more
+		on srv "$PROGRAM" reload wg0
+		hostile ask 1 | grep -qx "$second"
+		on srv wg set wg0 peer "$(key_of 1)" allowed-ips fe80::1:0:1/128
+		on srv "$PROGRAM" reload wg0
+		hostile ask 1 | grep -qx "$first"
+	done
+	[[ ip=$(held 1) == "$first" && ip=$(held 2) == "$second" ]]
 	alive
 }

@@ -47,8 +47,8 @@ no_server() {
 	wait_for 3 not listens srv 970
 }
 
-client() { # starts it; what it says is in said.
-	spawn c1 client wg dynamic client wg0 foreground
+client() { # [WORD...]: starts it (or $PROGRAM); what it says is in said.
+	spawn c1 client "${PROGRAM:-wg-dynamic}" client wg0 foreground "$@"
 	wait_for 3 pids c1 client engine >/dev/null
 	MONITOR=$SPID
 }
@@ -217,6 +217,48 @@ answer() { # LINE...: a message of these lines.
 	survives "the server's answer is malformed" "$line" "$line" "$line" "$line" "$line" \
 		"$line" "$line" "$line" "$line" "$(answer ip=192.0.2.51/32 leasestart=%now% \
 		leasetime=60)" @close
+}
+
+@test "an answer cut at each byte, and 10,000 routes: the client stays, and its memory" {
+	[[ ${WG_DYNAMIC_INSTALLED-} == 1 ]] || PROGRAM=$BUILD/asan/wg-dynamic
+	local whole at engine before steps=() left=("ip=192.0.2.66/32" "leasestart=%now%" "leasetime=60"
+		"renew=30" "route=10.77.0.0/16" "errno=0")
+	whole=$(answer "${left[@]}")
+	whole=${whole//\\n/$'\n'}
+	whole=${whole//%now%/$EPOCHSECONDS}
+	for ((at = 0; at < ${#whole}; ++at)); do
+		steps+=(@read "${whole:0:at}" @close)
+	done
+	server --limit 120 "${steps[@]}" @read "$GOOD" @close
+	for ((at = 0; at < ${#whole}; ++at)); do
+		client wait 0
+		wait_for 5 said_now "the server closed the connection without a whole answer: is our link-local in its AllowedIPs for us, as ${LL[c1]}/128?"
+		addrs c1 wg0 | not grep .
+		stop
+	done
+	client wait 0
+	wait_for 3 said "leased 192.0.2.50, 2001:db8::50 for 600 s"
+	stop
+	# As many as there is room for, and the rest is told once.
+	steps=(@read "$(printf '%s\\n' "${left[@]::3}" renew=1)")
+	for at in {0..39}; do
+		steps+=("$(printf "route=10.$at.%d.0/24\\\\n" {0..249})")
+	done
+	server "${steps[@]}" 'errno=0\n\n' @close @repeat
+	PROGRAM='' client wait 0
+	engine=$(pids c1 client engine)
+	wait_for 5 said "leased 192.0.2.66 for 60 s"
+	before=$(status c1 "$engine" VmRSS)
+	wait_for 20 asked 6
+	((${before% kB} + 256 > $(status c1 "$engine" VmRSS | tr -dc 0-9)))
+	said "the server sends more than there is room for: 9872 values are ignored"
+	[[ $(on c1 ip route show dev wg0 | grep -c '^10\.') == 128 ]]
+	[[ $(pids c1 client engine) == "$engine" ]]
+	stop
+}
+
+asked() { # TIMES
+	(($(out srv raw | grep -c request_ip) >= $1))
 }
 
 # ---- answers that differ from our server's, and are good

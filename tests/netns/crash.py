@@ -94,10 +94,12 @@ class Ask:
     def begin(self, time_now):
         """The server may have it from now on."""
         peer = self.peer
+        if peer.until < time_now + SLACK:
+            peer.held = {family: ip and UNKNOWN for family, ip in peer.held.items()}
         self.before, self.sent = dict(peer.held), time_now
         for family in peer.held:
             # Who asks for any keeps what it has.
-            if not self.any or peer.held[family] is None or peer.until < self.sent + SLACK:
+            if not self.any or peer.held[family] is None:
                 peer.held[family] = UNKNOWN
 
     def answered(self, text):
@@ -462,19 +464,23 @@ class Crash:
                           [word for pid in pids for word in ("-p", str(pid))])
         return {pid: role for role, group in found.items() for pid in group}
 
-    def hit(self):
-        """The line of the call at which a process was killed, and its PID."""
+    def hit(self, call):
+        """Who was killed at that call, and at which; the PIDs of all who were; and the record."""
         try:
             with open(TRACE, encoding="utf-8", errors="replace") as file:
                 text = file.read()
         except OSError:
             return None
-        killed = re.search(r"^(\d+ +)?\+\+\+ killed by SIGKILL", text, re.M)
-        if not killed:
+        found = []
+        for killed in re.finditer(r"^(\d+ +)?\+\+\+ killed by SIGKILL", text, re.M):
+            prefix = killed[1] or ""
+            calls = re.findall(r"^%s(\w+)\(" % re.escape(prefix), text[:killed.start()], re.M)
+            found.append((int(prefix or 0), calls[-1] if calls else "?"))
+        if not found:
             return None
-        prefix = killed[1] or ""
-        calls = re.findall(r"^%s(\w+)\(" % re.escape(prefix), text[:killed.start()], re.M)
-        return int(prefix or 0), calls[-1] if calls else "?", text
+        # Others may have ended with it, and been noted before.
+        pid, at = next((pair for pair in found if pair[1] == call), found[0])
+        return pid, at, [other for other, _ in found], text
 
     def role(self, roles, pid, text):
         if not pid:
@@ -509,11 +515,6 @@ class Crash:
         if strace:
             child.wait()
 
-    @staticmethod
-    def goes_on(killed):
-        """Without the reading that comes first of all it may not start."""
-        return whole() and "whole" or (killed == "reader" and not processes() and "ended")
-
     def one(self, when, what, call, count):
         roles = self.begin(when, what, call, count)
         clients, hit = self.clients, None
@@ -521,31 +522,38 @@ class Crash:
         end = time.monotonic() + 1
         while not hit and time.monotonic() < end:
             clients.turn(0.005)
-            hit = self.hit()
+            hit = self.hit(call)
         if what == "server" or not hit:
             self.server.end()
+        else:
+            clients.settle(0.05)
+            hit = self.hit(call)
         self.detach()
         if hit:
-            pid, at, text = hit
+            pid, at, killed, text = hit
             role = self.role(roles, pid, text) or what
             self.hits.setdefault((when, role, at), set()).add(count)
             alone = role if what != "server" else "server"
             self.halves[alone] = self.halves.get(alone, 0) + 1
-            if alone in ("monitor", "spawner"):
-                clients.settle(5)
-                wait_for(10, "the other processes end", lambda: not processes())
-            elif alone != "server":
-                clients.settle(0.2)
-                if wait_for(10, "the next engine", lambda: self.goes_on(alone)) == "whole":
-                    clients.settle(5)
-                    self.check.all()
-                self.server.end()
+            if what != "server":
+                self.goes_on({self.role(roles, pid, text) or what for pid in killed})
         clients.settle(5)
         Ask.lax = False
         self.server.child.wait()
         self.server.start()
         self.check.all()
         return hit
+
+    def goes_on(self, killed):
+        """With another engine; or not at all, when the monitor or what it needs is gone."""
+        outcome = wait_for(10, "the next engine, or none",
+                           lambda: whole() and "whole" or (not processes() and "none"))
+        self.clients.settle(5)
+        if outcome == "whole":
+            self.check.all()
+        elif killed == {"engine"}:
+            raise Wrong("it ended with its engine")
+        self.server.end()
 
 
 def main():

@@ -208,7 +208,8 @@ $(test_programs): $(BUILD)/flags
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WERROR) $(if $(findstring asan,$@),$(flavour_asan)) \
 		$(LDFLAGS) -o $@ $(filter %.o,$^) $(if $(findstring hostile,$@),$(hostile_engine)) $(LDLIBS)
 
-units: $(unit_tests) $(test_programs) $(BUILD)/sim
+# load_journal loads them by the thousand, for tests/netns/cut.py.
+units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/unit/plain/load_journal
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
 deps-demo:

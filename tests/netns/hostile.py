@@ -9,13 +9,14 @@ hostile.py - clients of many.py's device that mean harm, from [fe80::1:N%wg0].
   hostile.py connects NUMBER   as many connects and closes, of several kinds; prints how many a
                                second
   hostile.py slots NUMBER      two connections of each of as many peers, that are silent, send a byte
-                               a second, or ask and read nothing; prints `open' when all are, and
+                               now and then, or ask and read nothing; prints `open' when all are, and
                                goes on until SIGTERM
   hostile.py flood N           peer N asks as fast as it can by two connections, until SIGTERM
   hostile.py latency N COUNT   peer N asks COUNT times; prints the 99th percentile, in microseconds
   hostile.py ask N             peer N asks once; prints the answer
 """
 
+import select
 import socket
 import struct
 import sys
@@ -131,30 +132,46 @@ def connects(count):
     print("%d" % (count / (time.monotonic() - start)))
 
 
+SILENT, SENDS_SLOWLY, READS_NOTHING = range(3)
+
+
+def slot(number):
+    sock = connect(number)
+    sock.setblocking(False)
+    if number % 3 == READS_NOTHING:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        try:
+            sock.send(b"request_ip=1\n\n" * 2000)
+        except BlockingIOError:
+            pass
+    return sock
+
+
 def slots(count):
-    slow, held = [], []
+    poll, held = select.poll(), {}
+
+    def take(number):
+        sock = slot(number)
+        held[sock.fileno()] = number, sock
+        poll.register(sock, select.POLLRDHUP)
+
     for number in range(1, count + 1):
-        for _ in range(2):
-            sock = connect(number)
-            kind = number % 3
-            if kind == 1:
-                slow.append(sock)
-            if kind == 2:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-                sock.setblocking(False)
-                try:
-                    sock.send(b"request_ip=1\n\n" * 2000)
-                except BlockingIOError:
-                    pass
-            held.append(sock)
+        take(number)
+        take(number)
     print("open", flush=True)
     while True:
-        for i, sock in enumerate(slow):
-            try:
-                sock.send(b"r")
-            except OSError:
-                slow[i] = connect(1 + 3 * (i // 2))
-        time.sleep(1)
+        # Who is cut off comes again.
+        for descriptor, _ in poll.poll(100):
+            poll.unregister(descriptor)
+            number, sock = held.pop(descriptor)
+            sock.close()
+            take(number)
+        for number, sock in held.values():
+            if number % 3 == SENDS_SLOWLY:
+                try:
+                    sock.send(b"r")
+                except OSError:
+                    pass
 
 
 def flood(number):

@@ -164,6 +164,11 @@ static void answered(struct session *session)
 
 void session_answer(struct session *session)
 {
+	/* That nothing was changed is not true any more: it had to give up an address for another. */
+	if (session->response.status == STATUS_LATER && session->claimant != LEASE_NONE) {
+		session_close(session);
+		return;
+	}
 	grant_unclaim(session);
 	if (session->state == SESSION_CLOSED) {
 		session_close(session);

@@ -29,6 +29,7 @@ static const char *const reasons[REASON_TYPES] = {
 	[REASON_TOO_MANY] = "two connections of this peer are open",
 	[REASON_JOURNAL_DAMAGED] = "damaged",
 	[REASON_JOURNAL_FOREIGN] = "of another interface",
+	[REASON_JOURNAL_UNREAD] = "not readable",
 	[REASON_MEMORY] = "out of memory",
 };
 
@@ -71,6 +72,11 @@ static void fatal(const struct server_log_item *item, const char *interface)
 	case REASON_JOURNAL_FOREIGN:
 		log_failure("%s/%s.leases holds the leases of another interface: move it away",
 			    STATEDIR, interface);
+		break;
+	case REASON_JOURNAL_UNREAD:
+		log_failure("cannot read %s/%s.leases, and so nothing was changed: %s: mend the "
+			    "disk, or restore the file", STATEDIR, interface,
+			    strerror(item->number));
 		break;
 	default:
 		log_failure("out of memory");

@@ -369,10 +369,18 @@ static bool open_journal(struct server_setup *setup)
 	setup->journal_fd = open_locked(setup);
 	if (setup->journal_fd == -EWOULDBLOCK)
 		log_failure("another server has %s/%s.leases open: stop it first", STATEDIR, name);
+	else if (setup->journal_fd == -ELOOP || setup->journal_fd == -EISDIR ||
+		 setup->journal_fd == -EINVAL)
+		log_failure("%s/%s.leases is not a regular file: move it away", STATEDIR, name);
 	else if (setup->journal_fd < 0)
 		log_failure("cannot open %s/%s.leases: %s", STATEDIR, name,
 			    strerror(-setup->journal_fd));
-	return setup->journal_fd >= 0 && !fsync(setup->state_fd);
+	if (setup->journal_fd < 0)
+		return false;
+	if (!fsync(setup->state_fd))
+		return true;
+	log_failure("cannot make " STATEDIR " durable: %s", strerror(errno));
+	return false;
 }
 
 int server_setup_new_journal(struct server_setup *setup)

@@ -141,6 +141,7 @@ enum server_reason {
 	/* fatal */
 	REASON_JOURNAL_DAMAGED, /* number: the line */
 	REASON_JOURNAL_FOREIGN, /* of another interface */
+	REASON_JOURNAL_UNREAD, /* number: the errno */
 	REASON_MEMORY,
 	REASON_TYPES,
 };

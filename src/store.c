@@ -124,11 +124,9 @@ bool store_load(struct server *server)
 		return fatal(server, REASON_JOURNAL_FOREIGN, 0);
 	if (load.no_memory || ret == -ENOMEM || !leases_sort_past(&server->leases))
 		return fatal(server, REASON_MEMORY, 0);
-	if (ret || fstat(server->journal.fd, &st) < 0) {
-		server_log(server, EVENT_JOURNAL)->error = ret ? -ret : errno;
-		server->journal_broken = true;
-		return true;
-	}
+	/* What is not known must not be written over. */
+	if (ret || fstat(server->journal.fd, &st) < 0)
+		return fatal(server, REASON_JOURNAL_UNREAD, ret ? -ret : errno);
 	if (result.dropped)
 		server_log(server, EVENT_JOURNAL_CUT)->number = result.dropped;
 	/* Behind a line that was cut short nothing can be appended. */

@@ -233,13 +233,41 @@ journal_file() { # a journal of two leases, as a server leaves it.
 }
 
 @test "server: the journal is no file" {
-	on srv ln -s /etc/passwd "$STATE/wg0.leases"
-	server "wg0: cannot open $STATE/wg0.leases: Too many levels of symbolic links" \
-		wg0 pool 192.0.2.0/24
-	on srv rm "$STATE/wg0.leases"
-	on srv mkdir "$STATE/wg0.leases"
-	server "wg0: cannot open $STATE/wg0.leases: Is a directory" wg0 pool 192.0.2.0/24
-	on srv rmdir "$STATE/wg0.leases"
+	local make
+	for make in "ln -s /etc/passwd" "ln -s /run/nowhere" mkdir mkfifo; do
+		# shellcheck disable=SC2086 # several words
+		on srv $make "$STATE/wg0.leases"
+		server "wg0: $STATE/wg0.leases is not a regular file: move it away" \
+			wg0 pool 192.0.2.0/24
+		on srv rm -d "$STATE/wg0.leases"
+	done
+	not on srv test -e /run/nowhere
+}
+
+# strace has all processes of a server that starts fail so, for this file.
+server_with() { # FILE INJECTION LINE
+	refused srv "wg-dynamic: $3" timeout 20 strace -f -q -o /dev/null -P "$1" -e "inject=$2" \
+		wg-dynamic server wg0 pool 192.0.2.0/24
+}
+
+@test "server: the disk fails when the journal is opened or read: nothing is changed" {
+	journal_file
+	local call error sum
+	sum=$(on srv sha256sum "$STATE/wg0.leases")
+	for error in EIO:Input/output\ error ESTALE:Stale\ file\ handle; do
+		for call in 1 1+; do
+			server_with "$STATE/wg0.leases" "pread64:error=${error%%:*}:when=$call" \
+				"wg0: cannot read $STATE/wg0.leases, and so nothing was changed: ${error#*:}: mend the disk, or restore the file"
+		done
+	done
+	server_with "$STATE" "fsync:error=EIO" \
+		"wg0: cannot make $STATE durable: Input/output error"
+	[ "$(on srv sha256sum "$STATE/wg0.leases")" = "$sum" ]
+	not on srv test -e "$STATE/wg0.leases.new"
+	on srv mount -o remount,ro "$STATE"
+	server "wg0: cannot open $STATE/wg0.leases: Read-only file system" wg0 pool 192.0.2.0/24
+	on srv mount -o remount,rw "$STATE"
+	on srv wg dynamic server wg0 pool 192.0.2.0/24
 }
 
 # ---- client

@@ -39,7 +39,8 @@ PEERS = 80  # more than there are addresses
 FOUR, SIX = "192.0.2.%d", "2001:db8::%x"
 POOL = "192.0.2.0/26,2001:db8::/122"
 SERVE = ["wg-dynamic", "server", "wg0", "pool", POOL, "lease-time", "3600"]
-JOURNAL = "/var/lib/wg-dynamic/wg0.leases"
+FOLDER = "/var/lib/wg-dynamic"
+JOURNAL = FOLDER + "/wg0.leases"
 TRACE = "/run/trace"
 AT_ONCE = 24  # connections
 UNKNOWN = "?"  # what is held after a request that may have changed it, and had no answer
@@ -134,6 +135,7 @@ class Clients:
         self.open = {}
         self.asking = False
         self.answers = {}  # by errno
+        self.leased = 0  # of these, those that tell of a lease
         self.pause = 0
 
     def ask(self):
@@ -179,6 +181,7 @@ class Clients:
         number = ask.sent is not None and ask.answered(ask.data.decode())
         if number:
             self.answers[number] = self.answers.get(number, 0) + 1
+            self.leased += b"\nip=" in b"\n" + ask.data
         self.close(sock)
 
     def turn(self, timeout):
@@ -437,15 +440,15 @@ class Crash:
         self.hits = {}
         self.halves = {}
 
-    def stuff(self):
-        """Makes most of the journal dead, and perhaps tears its end."""
+    def stuff(self, torn):
+        """Makes most of the journal dead, and tears its end with this probability."""
         with open(JOURNAL, "rb") as file:
             lines = [line for line in file.read().split(b"\n") if line.startswith(b"lease ")]
         if not lines:
             return
         with open(JOURNAL, "ab") as file:
             file.write((lines[-1] + b"\n") * (1024 + 3 * PEERS))
-            Ask.lax = self.rng.random() < 0.3
+            Ask.lax = self.rng.random() < torn
             if Ask.lax:
                 file.write(lines[0][:self.rng.randrange(1, len(lines[0]))])
 
@@ -454,7 +457,7 @@ class Crash:
                   "-e", "inject=%s:signal=KILL:when=%d" % (call, count)]
         if when == "start":
             self.server.end()
-            self.stuff()
+            self.stuff(0.3)
             self.server.trace(inject)
             return {}
         found = wait_for(10, "three processes", whole)

@@ -23,13 +23,12 @@ import sys
 import threading
 import time
 
-from crash import (Ask, Check, Clients, JOURNAL, LIBC, PEERS, Peer, SLACK, Server, TRACE, UNKNOWN,
-                   Wrong, crc32c, now, wait_for)
+from crash import (FOLDER, JOURNAL, LIBC, PEERS, SLACK, TRACE, UNKNOWN, Ask, Check, Clients, Peer,
+                   Server, Wrong, crc32c, now, wait_for)
 from many import Device, link_local
 
 CALLS = "openat,write,fdatasync,fsync,ftruncate,renameat,unlinkat,close,sendto,recvfrom"
 SECTOR = 512
-FOLDER = os.path.dirname(JOURNAL)
 NAME = os.path.basename(JOURNAL)
 
 
@@ -378,7 +377,8 @@ def replay(content, told, loader, states, starts, server, rng):
             if i in begins:
                 server.start(rng.choice(left), must, rng)
         except Wrong as wrong:
-            raise Wrong("instant %d of %d, after %s: %s" % (i, len(happened), what, wrong)) from None
+            raise Wrong("instant %d of %d, after %s: %s" % (
+                i, len(happened), what, wrong)) from None
     return counts
 
 

@@ -53,8 +53,9 @@ static void parse_peer_attr(struct wgpeer *peer, const struct nlattr *attr)
 {
 	switch (mnl_attr_get_type(attr)) {
 	case WGPEER_A_PRESHARED_KEY:
-		if (copy_attr(peer->preshared_key, sizeof(peer->preshared_key), attr) &&
-		    !key_is_zero(peer->preshared_key))
+		copy_attr(peer->preshared_key, sizeof(peer->preshared_key), attr);
+		peer->flags &= ~WGPEER_HAS_PRESHARED_KEY;
+		if (!key_is_zero(peer->preshared_key))
 			peer->flags |= WGPEER_HAS_PRESHARED_KEY;
 		break;
 	case WGPEER_A_ENDPOINT:

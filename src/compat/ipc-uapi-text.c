@@ -106,6 +106,7 @@ static int parse_preshared_key(struct wgpeer *peer, const char *value)
 {
 	if (!key_from_hex(peer->preshared_key, value))
 		return -EPROTO;
+	peer->flags &= ~WGPEER_HAS_PRESHARED_KEY;
 	if (!key_is_zero(peer->preshared_key))
 		peer->flags |= WGPEER_HAS_PRESHARED_KEY;
 	return 0;

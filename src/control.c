@@ -155,6 +155,8 @@ static bool session_begin(struct control_session *session)
 	char *buf = session->buf;
 
 	buf[session->len - 2] = '\0';
+	if (strlen(buf) != session->len - 2)
+		return false;
 	session->sent = session->len = 0;
 	if (!strcmp(buf, "get=1"))
 		return true;

@@ -161,7 +161,7 @@ static void allowed_line(struct record *r, struct allowed *a, const char *key, c
 	if (len >= strlen(end) && !strcmp(key + len - strlen(end), end) &&
 	    key_from_hex(bytes, value))
 		key_to_base64(a->key, bytes);
-	if (strcmp(key, "allowed_ip"))
+	if (strcmp(key, "allowed_ip") || !*a->key)
 		return;
 	if (strcmp(a->key, a->last))
 		fprintf(r->out, "%s%s\t%s", *a->last ? "\n" : "", a->key, value);

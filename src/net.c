@@ -22,6 +22,9 @@
 /* One request and the answers to it. Large enough for what we send and for any one answer. */
 struct exchange {
 	struct nlmsghdr *head;
+	size_t extra; /* bytes of the header behind the head, in the answers as well */
+	mnl_cb_t callback;
+	void *data;
 	char buf[32768];
 };
 
@@ -33,9 +36,20 @@ static void *exchange_begin(struct exchange *x, uint16_t type, uint16_t flags, s
 	x->head->nlmsg_type = type;
 	x->head->nlmsg_flags = NLM_F_REQUEST | flags;
 	x->head->nlmsg_seq = 1;
+	x->extra = extra;
 	header = mnl_nlmsg_put_extra_header(x->head, extra);
 	memset(header, 0, extra);
 	return header;
+}
+
+/* Callbacks take it for granted that the header is there. */
+static int message_came(const struct nlmsghdr *head, void *data)
+{
+	const struct exchange *x = data;
+
+	if (!x->callback || mnl_nlmsg_get_payload_len(head) < x->extra)
+		return MNL_CB_OK;
+	return x->callback(head, x->data);
 }
 
 /* Sends, and calls back for each message of the answer until the kernel says that it is all. */
@@ -48,6 +62,8 @@ static int exchange_run(struct exchange *x, mnl_cb_t callback, void *data)
 
 	if (!socket)
 		return -errno;
+	x->callback = callback;
+	x->data = data;
 	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(socket, x->head, x->head->nlmsg_len) < 0)
 		goto cleanup;
@@ -56,7 +72,7 @@ static int exchange_run(struct exchange *x, mnl_cb_t callback, void *data)
 		len = mnl_socket_recvfrom(socket, x->buf, sizeof(x->buf));
 		if (len < 0)
 			break;
-		ret = mnl_cb_run(x->buf, len, 1, portid, callback, data);
+		ret = mnl_cb_run(x->buf, len, 1, portid, message_came, x);
 	} while (ret > MNL_CB_STOP);
 	if (len < 0)
 		ret = MNL_CB_ERROR;
@@ -328,7 +344,8 @@ static void ways(struct route_walk *walk)
 {
 	const struct rtnexthop *way = walk->ways;
 
-	for (; RTNH_OK(way, walk->ways_len); way = RTNH_NEXT(way)) {
+	for (; walk->ways_len >= (int)sizeof(*way) && RTNH_OK(way, walk->ways_len);
+	     way = RTNH_NEXT(way)) {
 		walk->route.ifindex = way->rtnh_ifindex;
 		walk->route.gateway.family = 0;
 		mnl_attr_parse_payload(RTNH_DATA(way), way->rtnh_len - RTNH_LENGTH(0), way_attr,
@@ -521,6 +538,8 @@ static int event_message(const struct nlmsghdr *head, void *data)
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(head);
 	struct event_walk *walk = data;
 
+	if (head->nlmsg_type <= RTM_DELLINK && mnl_nlmsg_get_payload_len(head) < sizeof(*info))
+		return MNL_CB_OK;
 	switch (head->nlmsg_type) {
 	case RTM_NEWLINK:
 		if ((unsigned int)info->ifi_index == walk->ifindex)

@@ -212,6 +212,41 @@ $(test_programs): $(BUILD)/flags
 units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/unit/plain/load_journal
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
+# --- fuzzing ---
+
+# `make fuzz' runs targets for SECONDS each, all or the TARGET named.
+# All sources by clang, as an archive: a target may have functions of its own in place of theirs.
+FUZZ_CC ?= clang
+SECONDS ?= 20
+TARGET ?=
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -g -O1 -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -DRUNSTATEDIR='"run"'
+fuzz_objects := $(unit_sources:src/%.c=$(BUILD)/fuzz/obj/%.o)
+fuzz_names := $(patsubst tests/fuzz/%.c,%,$(filter-out %/fuzz.c,$(wildcard tests/fuzz/*.c)))
+fuzz_targets := $(fuzz_names:%=$(BUILD)/fuzz/%)
+
+$(BUILD)/fuzz/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)$(FUZZ_CC) $(CPPFLAGS) -MMD -MP $(fuzz_flags) -fsanitize=fuzzer-no-link \
+		-c -o $@ $<
+
+$(BUILD)/fuzz/sources.a: $(fuzz_objects)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.c $(BUILD)/fuzz/sources.a tests/fuzz/fuzz.h
+	$(call say,LD,$@)$(FUZZ_CC) $(CPPFLAGS) -Itests/fuzz $(fuzz_flags) -fsanitize=fuzzer \
+		-o $@ $(filter %.c %.a,$^) $(LDLIBS)
+
+fuzzers: $(fuzz_targets)
+.SECONDARY: $(fuzz_objects)
+
+deps-fuzz:
+	@tests/install-deps.sh fuzz
+
+fuzz: deps-fuzz
+	@$(MAKE) --no-print-directory fuzzers
+	@tests/fuzz/run.sh $(BUILD)/fuzz $(SECONDS) $(TARGET)
+
 deps-demo:
 	@tests/install-deps.sh demo
 deps-check:
@@ -224,7 +259,7 @@ demo: deps-demo
 	@tests/demo.sh
 
 check: deps-check
-	@$(MAKE) --no-print-directory WERROR=-Werror all units
+	@$(MAKE) --no-print-directory WERROR=-Werror all units fuzzers
 	@tests/run.sh $(BUILD)
 
 check-vm: deps-check
@@ -233,7 +268,7 @@ check-vm: deps-check
 
 check-long: deps-check deps-cross
 	@tests/install-deps.sh long
-	@$(MAKE) --no-print-directory WERROR=-Werror all units
+	@$(MAKE) --no-print-directory WERROR=-Werror all units fuzzers
 	@tests/run.sh $(BUILD) long
 	@tests/cross.sh $(BUILD)/cross
 
@@ -269,17 +304,20 @@ help:
 	@echo 'make check-installed   all tests in namespaces and of wg-quick, on the wg, wg-quick and'
 	@echo '                       wg-dynamic of PATH'
 	@echo 'make check-cross       builds for arm64, armhf and s390x, and with clang; unit tests there'
+	@echo 'make fuzz              feeds each parser with inputs of its own making for SECONDS=20, or'
+	@echo '                       one of them (TARGET=NAME); what breaks it is in $(BUILD)/fuzz/broken/'
 	@echo 'make deb               build/deb/, packages for Debian (installs what it needs)'
 	@echo 'make rpm               build/rpm/, the same in the RPM format'
 	@echo 'make help              this list'
 	@echo
 	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR SYSTEMDUNITDIR RUNSTATEDIR STATEDIR'
 	@echo '           WITH_BASHCOMPLETION WITH_SYSTEMDUNITS WITH_WGQUICK WG WG_QUICK'
-	@echo '           WG_COMPLETION WIREGUARD_TOOLS CC CFLAGS V=1'
+	@echo '           WG_COMPLETION WIREGUARD_TOOLS CC CFLAGS V=1 SECONDS TARGET'
 
 force:
 .DEFAULT_GOAL := all
-.PHONY: all in_front install uninstall graft ungraft clean units deps-demo deps-check deps-cross demo \
-	check check-vm check-long check-installed check-cross deb rpm help force
+.PHONY: all in_front install uninstall graft ungraft clean units fuzzers deps-demo deps-check deps-cross \
+	deps-fuzz demo fuzz check check-vm check-long check-installed check-cross deb rpm help force
 
--include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d)
+-include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d) \
+	$(fuzz_objects:.o=.d)

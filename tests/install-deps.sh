@@ -11,7 +11,7 @@ die() {
 }
 
 # What is needed, and the Debian package that has it. A path is a file, a word with a colon a
-# pkg-config module or a library of the compiler, anything else a command.
+# pkg-config module, a library of the compiler or one of clang's run time, anything else a command.
 COMPILE="
 	cc gcc
 	make make
@@ -41,7 +41,12 @@ DEB="
 RPM="
 	rpmbuild rpm
 "
-CHECK="$DEMO $DEB $RPM
+FUZZ="$COMPILE
+	clang clang
+	rt:fuzzer libclang-rt-dev
+	rt:asan libclang-rt-dev
+"
+CHECK="$DEMO $DEB $RPM $FUZZ
 	wireguard-go wireguard-go
 	bats bats
 	prove perl
@@ -99,6 +104,7 @@ have() {
 	case $1 in
 	/*) [[ -e $1 ]] ;;
 	pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+	rt:*) compgen -G "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.${1#rt:}-*" >/dev/null ;;
 	lib:*) [[ $(cc -print-file-name="${1#lib:}" 2>/dev/null) == /* ]] ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
@@ -129,9 +135,10 @@ case "$#$*" in
 1deb) WANTED=$COMPILE$DEB ;;
 1rpm) WANTED=$COMPILE$RPM ;;
 1check) WANTED=$CHECK$VM ;;
+1fuzz) WANTED=$FUZZ ;;
 1cross) WANTED=$CROSS ;;
 1long) WANTED=$LONG$VM ;;
-*) die "usage: ${0##*/} demo | check | cross | long | deb | rpm" ;;
+*) die "usage: ${0##*/} demo | check | fuzz | cross | long | deb | rpm" ;;
 esac
 
 # Where system programs are is not in every user's PATH.

@@ -10,9 +10,10 @@ setup() {
 	unset "${!MAKE@}" MFLAGS WG WG_QUICK # of the make that runs this
 }
 
-# files: all of the project's, whether git is there or not
+# files: all of the project's, whether git is there or not; inputs of fuzz targets have any bytes
 files() {
-	find . -path ./.git -prune -o -path ./build -prune -o -type f -print
+	find . -path ./.git -prune -o -path ./build -prune -o -path ./tests/fuzz/corpus -prune -o \
+		-type f -print
 }
 
 # none COMMAND...: it finds nothing; what it does find is shown
@@ -82,7 +83,7 @@ wide() {
 # targets: those of the Makefile that are for people
 targets() {
 	sed -n ':a; /\\$/{N; s/\\\n//; ba}; s/^\.PHONY: *//p' Makefile | tr -s ' \t' '\n' |
-		grep -vxE 'all|force|in_front|units|deps-.*' | sort -u
+		grep -vxE 'all|force|in_front|units|fuzzers|deps-.*' | sort -u
 }
 
 @test "make help lists the targets, and no others" {

@@ -22,6 +22,7 @@ if [[ $# == 2 && $1 == one ]]; then
 		IFS=: read -ra vm <<<"${2#vm:}"
 		exec nice -n 19 tests/vm/run.sh "${vm[@]}"
 		;;
+	fuzz:*) exec timeout -k 10 1800 tests/fuzz/run.sh build/fuzz "${2#fuzz:}" ;;
 	systemd:*) exec nice -n 19 timeout -k 10 900 tests/vm/systemd.sh "${2#*:}" ;;
 	tests/packaging/*) exec timeout -k 10 1800 bats --tap "$2" ;;
 	tests/netns/@(crash|cut|faults).bats) exec timeout -k 10 7200 bats --tap "$2" ;;
@@ -68,7 +69,7 @@ else
 	[[ ${2-} != long ]] || export CRASH_POINTS=3000
 fi
 if [[ $1 != installed && ${2-} != vm ]]; then
-	files+=("${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
+	files+=("fuzz:$([[ ${2-} == long ]] && echo 60 || echo 20)" "${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
 	for name in tests/unit/test_*.c; do
 		name=${name##*/}
 		for file in build/unit/{asan,plain}/"${name%.c}"; do

@@ -164,7 +164,7 @@ static void answered(struct session *session)
 
 void session_answer(struct session *session)
 {
-	/* That nothing was changed is not true any more: it had to give up an address for another. */
+	/* That nothing was changed would not be true: it has given up an address for another. */
 	if (session->response.status == STATUS_LATER && session->claimant != LEASE_NONE) {
 		session_close(session);
 		return;

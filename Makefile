@@ -164,7 +164,7 @@ $(BUILD)/unit/$(1)/obj/%.o: src/%.c $(BUILD)/flags
 	$$(call say,CC,$$@)$$(CC) $$(CPPFLAGS) -DRUNSTATEDIR='"run"' $$(CFLAGS) $$(WERROR) \
 		$$(flavour_$(1)) -c -o $$@ $$<
 
-$(BUILD)/unit/$(1)/test_compat_kernel: tests/unit/fake_mnl.c
+$(BUILD)/unit/$(1)/test_compat_kernel $(BUILD)/unit/$(1)/test_net: tests/unit/fake_mnl.c
 $(BUILD)/unit/$(1)/test_allocate $(BUILD)/unit/$(1)/test_guard: tests/unit/fake_reading.c
 $(foreach t,default_route hook resolver runner,$(BUILD)/unit/$(1)/test_$(t)): \
 	tests/unit/fake_program.c

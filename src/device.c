@@ -127,6 +127,7 @@ static int build(struct builder *b, struct wgdevice *device)
 	struct wgpeer *peer, **sorted;
 	uint32_t i = 0;
 	bool whole;
+	int ret;
 
 	for_each_wgpeer(device, peer)
 		++b->head.peers;
@@ -139,8 +140,11 @@ static int build(struct builder *b, struct wgdevice *device)
 	qsort(sorted, b->head.peers, sizeof(*sorted), peer_compare);
 	whole = add_peers(b, sorted);
 	free(sorted);
-	if (!whole || net_addresses(add_own, b))
+	if (!whole)
 		return ENOMEM;
+	ret = net_addresses(add_own, b);
+	if (ret)
+		return -ret;
 	b->order = calloc(b->head.ips + 1, sizeof(*b->order));
 	if (!b->order)
 		return ENOMEM;

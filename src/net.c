@@ -52,9 +52,23 @@ static int message_came(const struct nlmsghdr *head, void *data)
 	return x->callback(head, x->data);
 }
 
+/* An acknowledgement, or the end of a dump, which libmnl would take for whole in any case. */
+static int answer_end(const struct nlmsghdr *head, void *data)
+{
+	const int *error = mnl_nlmsg_get_payload(head);
+
+	(void)data;
+	errno = mnl_nlmsg_get_payload_len(head) < sizeof(*error) ? EBADMSG : -*error;
+	return errno ? MNL_CB_ERROR : MNL_CB_STOP;
+}
+
 /* Sends, and calls back for each message of the answer until the kernel says that it is all. */
 static int exchange_run(struct exchange *x, mnl_cb_t callback, void *data)
 {
+	mnl_cb_t control[NLMSG_MIN_TYPE] = {
+		[NLMSG_ERROR] = answer_end,
+		[NLMSG_DONE] = answer_end,
+	};
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	int ret = MNL_CB_ERROR;
 	unsigned int portid;
@@ -72,7 +86,8 @@ static int exchange_run(struct exchange *x, mnl_cb_t callback, void *data)
 		len = mnl_socket_recvfrom(socket, x->buf, sizeof(x->buf));
 		if (len < 0)
 			break;
-		ret = mnl_cb_run(x->buf, len, 1, portid, message_came, x);
+		ret = mnl_cb_run2(x->buf, len, 1, portid, message_came, x, control,
+				  NLMSG_MIN_TYPE);
 	} while (ret > MNL_CB_STOP);
 	if (len < 0)
 		ret = MNL_CB_ERROR;
@@ -456,12 +471,13 @@ int net_address_delete(unsigned int ifindex, const struct cidr *cidr)
 	struct kept_routes kept = { .ifindex = ifindex };
 	struct rtmsg *info;
 	struct exchange x;
-	int ret;
+	int ret = cidr->family == AF_INET ? -EINTR : 0;
 
-	if (cidr->family == AF_INET) {
+	for (int i = 0; i < DUMP_TRIES && ret == -EINTR; ++i) {
+		kept.len = 0;
 		info = exchange_begin(&x, RTM_GETROUTE, NLM_F_DUMP, sizeof(*info));
 		info->rtm_family = AF_INET;
-		exchange_run(&x, keep_message, &kept);
+		ret = exchange_run(&x, keep_message, &kept);
 	}
 	address_begin(&x, RTM_DELADDR, 0, ifindex, cidr);
 	ret = exchange_change(&x);

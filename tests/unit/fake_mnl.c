@@ -17,7 +17,7 @@
 
 struct fake_message fake_requests[FAKE_MAX_MESSAGES];
 size_t fake_request_count;
-bool fake_has_wireguard;
+bool fake_has_wireguard, fake_has_signals;
 
 static struct fake_message answers[FAKE_MAX_MESSAGES];
 static size_t answers_queued, answers_given;
@@ -62,7 +62,7 @@ static struct nlmsghdr *put_end(void *buf, uint16_t type, int error)
 {
 	struct nlmsghdr *header = begin(buf, type, 0);
 
-	*(int *)mnl_nlmsg_put_extra_header(header, sizeof(error)) = error;
+	*(int *)mnl_nlmsg_put_extra_header(header, sizeof(struct nlmsgerr)) = error;
 	return header;
 }
 
@@ -93,20 +93,20 @@ ssize_t mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t l
 		is_family_asked = true;
 		return len;
 	}
-	assert_true(header->nlmsg_type == FAKE_FAMILY || header->nlmsg_type == RTM_GETLINK);
+	assert_in_range(header->nlmsg_type, RTM_BASE, RTM_MAX);
 	assert_true(fake_request_count < FAKE_MAX_MESSAGES);
 	memcpy(fake_requests[fake_request_count++].buf, buf, len);
 	return len;
 }
 
-/* Every other call is interrupted by a signal. */
+/* With signals, every other call is interrupted by one. */
 ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t size)
 {
 	static bool is_interrupted;
 	const struct fake_message *message;
 
 	(void)nl;
-	is_interrupted = !is_interrupted;
+	is_interrupted = fake_has_signals && !is_interrupted;
 	if (is_interrupted) {
 		errno = EINTR;
 		return -1;
@@ -138,7 +138,7 @@ void fake_reset(void)
 {
 	answers_queued = answers_given = fake_request_count = 0;
 	is_family_asked = false;
-	fake_has_wireguard = true;
+	fake_has_wireguard = fake_has_signals = true;
 }
 
 bool fake_is_done(void)

@@ -29,7 +29,10 @@ extern size_t fake_request_count;
 /* Whether there's WireGuard in this kernel. */
 extern bool fake_has_wireguard;
 
-/* Forgets all requests and answers; the kernel has WireGuard. */
+/* Whether signals come while it is asked. */
+extern bool fake_has_signals;
+
+/* Forgets all requests and answers; the kernel has WireGuard, and there are signals. */
 void fake_reset(void);
 
 /* Says whether all answers were read and all sockets closed. */

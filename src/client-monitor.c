@@ -309,10 +309,12 @@ static void link_event(enum net_event event, void *data)
 		link_change(false); /* though it be up again: what it had is gone */
 		link_look();
 		break;
-	case NET_LINK_UP:
 	case NET_LOST:
-		if (event == NET_LOST)
-			look_soon();
+		look_soon();
+		if (monitor.up)
+			restore(); /* it may have been down and up again */
+		/* fall through */
+	case NET_LINK_UP:
 		link_look(); /* orders go by name, which may be another now */
 		break;
 	case NET_ADDRESSES:

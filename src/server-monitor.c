@@ -485,8 +485,8 @@ static void event(enum net_event event, void *data)
 			log_line(LOG_INFO, "the interface is gone");
 		stop(0);
 		return;
-	} else if (event == NET_LINK_UP) {
-		server_setup_address(&monitor.setup);
+	} else if (event == NET_LINK_UP || event == NET_LOST) {
+		server_setup_address(&monitor.setup); /* it may have been down unheard of */
 	} else if (event == NET_LINK_DOWN) {
 		return;
 	}

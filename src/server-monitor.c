@@ -59,7 +59,7 @@ struct monitor {
 	pid_t child; /* 0: none under way */
 	int read_error; /* why the last one failed, or 0 */
 	uint64_t child_began, read_at; /* ms; read_at: one is to begin, NEVER */
-	uint64_t adopted;
+	uint64_t adopted, read_after; /* not again before: the last one failed */
 	uint32_t child_stamp;
 
 	struct take *takes, **takes_end;
@@ -169,7 +169,7 @@ static void read_failed(uint64_t now, int error)
 	if (error != monitor.read_error && error != ENODEV && error != EPROTONOSUPPORT)
 		log_line(LOG_ERR, "cannot read the device: %s", strerror(error));
 	monitor.read_error = error;
-	monitor.read_at = now + FAILED_READ_MS;
+	monitor.read_at = monitor.read_after = now + FAILED_READ_MS;
 }
 
 static void read_now(uint64_t now)
@@ -228,6 +228,8 @@ static void read_soon(uint64_t now, uint64_t pause)
 
 	if (at < now)
 		at = now;
+	if (at < monitor.read_after)
+		at = monitor.read_after;
 	if (at < monitor.read_at)
 		monitor.read_at = at;
 }

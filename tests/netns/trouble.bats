@@ -1,0 +1,201 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Trouble with the device: gone and back, refilled, dead, busy; and with what netlink tells of it.
+# (Dumps that are interrupted: unit/test_net.c, unit/test_compat_kernel.c. `wg syncconf': admin.bats.)
+
+setup() {
+	load leases
+}
+
+teardown() {
+	hosts_del
+}
+
+# A monitor that does not look is told no more than its socket has room for; then a link that goes
+# down and up.
+overrun() { # HOST PID
+	local n
+	on "$1" kill -STOP "$2"
+	for n in {1..1000}; do
+		echo "address add 198.18.$((n >> 8)).$((n & 255))/32 dev lo"
+	done | on "$1" ip -batch -
+	on "$1" ip link set wg0 down
+	on "$1" ip link set wg0 up
+	on "$1" kill -CONT "$2"
+}
+
+@test "netlink says more than a server has room for: fe80::/64 is back, leases are renewed" {
+	local four six
+	star "fe80::/128" c1
+	up_server
+	wgq c1 up wg0
+	four=$(v4 c1) six=$(v6 c1)
+	watch_addresses c1
+	overrun srv "$(pids srv server monitor)"
+	not logged srv "the interface is gone"
+	wait_for 5 has_addr srv wg0 fe80::/64
+	new_session c1
+	sleep 4 # a lease
+	bound c1 "$four" "$six"
+	not lost c1
+	agree c1
+}
+
+@test "netlink says more than a client has room for: link-local and addresses are back" {
+	local four six
+	star "fe80::/128" c1
+	up_server pool "$POOLS" lease-time 30
+	wgq c1 up wg0
+	four=$(v4 c1) six=$(v6 c1)
+	overrun c1 "$(pids c1 client monitor)"
+	wait_for 5 has_addr c1 wg0 "${LL[c1]}/128"
+	wait_for 5 has_addr c1 wg0 "$six/128"
+	pids c1 client engine
+	wait_for 20 at_least 25 lifetime c1 "$six" # renewed by the way that it needs for that
+	bound c1 "$four" "$six"
+}
+
+# The request is there when the monitor wakes up, and the interface is another.
+@test "device gone and back by the same name, under a server that does not look: it changes nothing there" {
+	local held
+	star "fe80::/128" c1 c2
+	up_server pool "$POOLS" lease-time 600
+	only_tunnel c1 c2
+	ask c1
+	held=$(lease_of c1)
+	on srv kill -STOP "$(pids srv server monitor)"
+	spawn c2 asks /usr/bin/python3 "$NETNS/raw.py" client --limit 5 'request_ip=1\n\n'
+	wait_for 5 on c2 grep -q ':03CA 01 ' /proc/net/tcp6
+	on srv ip link delete wg0
+	wait_for 5 wgq srv up wg0
+	on srv kill -CONT "$(pids srv server monitor)"
+	wait_for 5 not pids srv server
+	logged srv "wg0: the interface is gone"
+	[ "$(allowed srv wg0 "${PUB[c1]}")" = "${LL[c1]}/128" ]
+	[ "$(allowed srv wg0 "${PUB[c2]}")" = "${LL[c2]}/128" ]
+	out c2 asks | not grep errno=0
+	serve pool "$POOLS" lease-time 600
+	wait_for 3 agree c1 c2
+	[ "$(lease_of c1)" = "$held" ]
+	new_session c1
+	[[ $(ask c1) == *errno=0* && $(lease_of c1) == "$held" ]]
+}
+
+@test "wg setconf puts new peers in the place of all, at the server and at a client: leases go on" {
+	local four six
+	star "fe80::/128" c1 c2
+	up_server pool "$POOLS" lease-time 60
+	wgq c1 up wg0
+	wgq c2 up wg0
+	four=$(v4 c1) six=$(v6 c1)
+	watch_addresses c1
+	new_session srv
+	not has_allowed srv wg0 "${PUB[c1]}" "$four/32"
+	on c1 wg set wg0 peer "${PUB[srv]}" remove
+	new_session c1
+	new_session c2
+	wait_for 32 bound c2
+	bound c1 "$four" "$six"
+	not lost c1
+	agree c1 c2
+	logged srv "ended:" 0
+	at_least 2 logged_times srv "put back"
+}
+
+logged_times() { # HOST TEXT: how often it is in its syslog.
+	logs "$1" | grep -cF -- "$2"
+}
+
+userspace() { # HOST: PID of what plays its device; skips where that is the kernel.
+	# shellcheck disable=SC2016 # by the shell over there
+	on "$1" bash -c 'for exe in /proc/[0-9]*/exe; do
+		[[ $(readlink "$exe") != */wireguard-go ]] || echo "$exe"
+	done' | cut -d/ -f3 | grep . || skip "the kernel has WireGuard"
+}
+
+@test "wireguard-go killed under a server and a client: status 0, and with the next all goes on" {
+	local four six
+	star "fe80::/128" c1
+	up_server pool "$POOLS" lease-time 60
+	on srv wg dynamic stop wg0
+	spawn srv server sh -c "wg dynamic server wg0 pool $POOLS lease-time 60 foreground; echo \"status \$?\""
+	wait_for 3 listens srv 970
+	only_client c1
+	four=$(v4 c1) six=$(v6 c1)
+	on srv kill -KILL "$(userspace srv)"
+	wait_for 3 grep -qx "status 0" "$NS/srv/server.out"
+	on c1 kill -KILL "$(userspace c1)"
+	wait_for 3 not pids c1 client
+	logged c1 "wg0: the interface has been removed"
+	wgq srv up wg0
+	serve pool "$POOLS" lease-time 60
+	wgq c1 up wg0
+	on c1 wg dynamic client wg0 wait 5
+	bound c1 "$four" "$six"
+	agree c1
+}
+
+# Each attempt to reach its device fails with EBUSY from now on, until not_busy; with -f also those
+# of the children that read it.
+busy() { # HOST PID [-f]
+	spawn "$1" strace strace ${3:+"$3"} -qq -o /run/trace -e trace=connect \
+		-e inject=connect:error=EBUSY -p "$2"
+	BUSY=$SPID
+	wait_for 5 on "$1" grep -q '^TracerPid:.[1-9]' "/proc/$2/status"
+}
+
+not_busy() { # HOST
+	on "$1" kill "$BUSY"
+	wait_for 5 not on "$1" grep -q "^State:.[^Z]" "/proc/$BUSY/status"
+}
+
+refused() { # HOST ADDRESS: it asks for that, and is told to try again later.
+	raw "$1" client --limit 12 "request_ip=1\\nip=$2\\n\\n" | grep -x errno=4
+}
+
+@test "the device is busy: try again later; no end of a lease, and no other holder, until it is not" {
+	local what
+	local -A follow=([read]=-f)
+	star "fe80::/128" c1 c2
+	up_server pool 192.0.2.64/31 lease-time 6
+	userspace srv # strace can tell what goes to it from all else
+	only_tunnel c1 c2
+	for what in change read; do
+		[[ $(ask c1 ip=192.0.2.64) == *ip=192.0.2.64/32* ]]
+		busy srv "$(pids srv server monitor)" "${follow[$what]-}"
+		refused c2 192.0.2.65
+		[ "$(allowed srv wg0 "${PUB[c2]}")" = "${LL[c2]}/128" ]
+		sleep 7 # that lease is over
+		has_allowed srv wg0 "${PUB[c1]}" 192.0.2.64/32
+		not lease_ended c1 expired 192.0.2.64
+		not logged_of c2 leased
+		[[ $(raw c2 client --limit 12 'request_ip=1\nip=192.0.2.64\n\n') != *errno=0* ]]
+		(($(on srv grep -c INJECTED /run/trace) < 80)) # it is not tried all the time
+		logged srv "cannot $what the device: Device or resource busy"
+		not_busy srv
+		wait_for 5 lease_ended c1 expired 192.0.2.64
+		[ "$(allowed srv wg0 "${PUB[c1]}")" = "${LL[c1]}/128" ]
+		[[ $(ask c2 ip=192.0.2.64) == *ip=192.0.2.64/32* ]]
+		agree c1 c2
+		[[ $(raw c2 client 'release_ip=1\n\n') == errno=0* ]]
+		: >"$NS/srv/log"
+	done
+}
+
+@test "a client's interface is busy every other time: it stays up, and has its addresses after that" {
+	star "fe80::/128" c1
+	up_server pool "$POOLS" lease-time 8
+	on srv wg dynamic stop wg0
+	only_client c1 0
+	# Of what it sends to the kernel the monitor's syslog is no part.
+	spawn c1 strace strace -qq -e trace=sendto -e inject=sendto:error=EBUSY:when=1+2 \
+		-p "$(pids c1 client monitor)"
+	wait_for 5 on c1 grep -q '^TracerPid:.[1-9]' "/proc/$(pids c1 client monitor)/status"
+	serve pool "$POOLS" lease-time 8
+	wait_for 5 lease_of c1
+	sleep 5
+	pids c1 client engine
+	on c1 kill "$SPID"
+	wait_for 20 bound c1
+	agree c1
+}

@@ -219,11 +219,11 @@ units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/unit/plain/load_jour
 FUZZ_CC ?= clang
 SECONDS ?= 20
 TARGET ?=
-fuzz_flags := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -g -O1 -fno-omit-frame-pointer \
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -g -O1 -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -DRUNSTATEDIR='"run"'
 fuzz_objects := $(unit_sources:src/%.c=$(BUILD)/fuzz/obj/%.o)
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(filter-out %/fuzz.c,$(wildcard tests/fuzz/*.c)))
-fuzz_targets := $(fuzz_names:%=$(BUILD)/fuzz/%)
+fuzz_targets := $(fuzz_names:%=$(BUILD)/fuzz/%) $(BUILD)/fuzz/server
 
 $(BUILD)/fuzz/obj/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -236,6 +236,12 @@ $(BUILD)/fuzz/sources.a: $(fuzz_objects)
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.c $(BUILD)/fuzz/sources.a tests/fuzz/fuzz.h
 	$(call say,LD,$@)$(FUZZ_CC) $(CPPFLAGS) -Itests/fuzz $(fuzz_flags) -fsanitize=fuzzer \
 		-o $@ $(filter %.c %.a,$^) $(LDLIBS)
+
+# The simulated world of the server's engine, driven by inputs that find new ways through it.
+$(BUILD)/fuzz/server: $(filter-out %/random.c,$(wildcard tests/sim/*.c)) $(BUILD)/fuzz/sources.a \
+		$(wildcard tests/sim/*.h) src/server.c
+	$(call say,LD,$@)$(FUZZ_CC) $(CPPFLAGS) -Itests/sim $(fuzz_flags) -fsanitize=fuzzer \
+		$(sim_calls:%=-Wl,--wrap=%) -o $@ $(filter tests/%.c %.a,$^) $(LDLIBS)
 
 fuzzers: $(fuzz_targets)
 .SECONDARY: $(fuzz_objects)

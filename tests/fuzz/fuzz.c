@@ -90,9 +90,10 @@ void log_background(void)
 {
 }
 
-void log_limit(unsigned int burst)
+void log_limit(unsigned int burst, unsigned int rate)
 {
 	(void)burst;
+	(void)rate;
 }
 
 static void check_line(const char *format, va_list args)

@@ -15,6 +15,7 @@ if ((!$#)); then
 		name=$(basename "$file" .c)
 		[[ $name == fuzz ]] || targets+=("$name")
 	done
+	targets+=(server) # in tests/sim
 fi
 mkdir -p "$build/broken" || exit 1
 

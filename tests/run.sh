@@ -25,7 +25,7 @@ if [[ $# == 2 && $1 == one ]]; then
 	fuzz:*) exec timeout -k 10 1800 tests/fuzz/run.sh build/fuzz "${2#fuzz:}" ;;
 	systemd:*) exec nice -n 19 timeout -k 10 900 tests/vm/systemd.sh "${2#*:}" ;;
 	tests/packaging/*) exec timeout -k 10 1800 bats --tap "$2" ;;
-	tests/netns/@(crash|cut|faults).bats) exec timeout -k 10 7200 bats --tap "$2" ;;
+	tests/netns/@(crash|cut|faults|day).bats) exec timeout -k 10 7200 bats --tap "$2" ;;
 	*.bats) exec timeout -k 10 400 bats --tap "$2" ;;
 	esac
 	world=$(mktemp -d "$WORLDS/unit.XXXXXX") && cd "$world" &&
@@ -66,7 +66,7 @@ else
 	files=(vm:bookworm{,-backports} systemd:bookworm)
 	[[ ${2-} != long ]] || files=(vm:bookworm{,-backports}:all systemd:bookworm{,-backports}
 		tests/packaging/debian.bats)
-	[[ ${2-} != long ]] || export CRASH_POINTS=3000
+	[[ ${2-} != long ]] || export CRASH_POINTS=3000 LONG_DAY=1
 fi
 if [[ $1 != installed && ${2-} != vm ]]; then
 	files+=("fuzz:$([[ ${2-} == long ]] && echo 60 || echo 20)" "${netns[@]}" tests/*.bats tests/wg-quick/*.bats)

@@ -6,7 +6,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	load leases
+	load many
 	/usr/bin/python3 -c "import ctypes" 2>/dev/null || skip "there is no ctypes for Python"
 }
 

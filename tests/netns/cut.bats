@@ -7,7 +7,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
-	load leases
+	load many
 	ROOT=${NETNS%/tests/netns}
 	LOADER=$ROOT/build/unit/plain/load_journal
 	[[ -x $LOADER ]] || skip "there is no build/unit/plain/load_journal: \`make units' makes it"

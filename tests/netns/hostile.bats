@@ -16,6 +16,7 @@ teardown() {
 
 serve_many() { # PEERS [PROGRAM [WORD...]]
 	many_hosts "$1"
+	many_device "$1"
 	PROGRAM=${2-$BUILD/asan/wg-dynamic}
 	[[ ${WG_DYNAMIC_INSTALLED-} != 1 ]] || PROGRAM=wg-dynamic
 	(($# > 2)) || set -- "$1" "$2" pool 10.9.0.0/16

@@ -159,24 +159,6 @@ kill_half() { # HOST client|server monitor|spawner|engine: SIGKILL to that proce
 	wait_for 5 not on "$1" grep -q '^State:.[^Z]' "/proc/$pid/status"
 }
 
-# srv and c1, whose wg0 are the ends of one cable that carries each packet without any question.
-many_hosts() { # NUMBER: of clients; their device is still to be played, by many.py.
-	local host n
-	host_new srv c1
-	nsenter -t "$(<"$NS/srv/pid")" -n ip link add wg0 address 02:00:00:00:00:01 type veth \
-		peer name wg0 address 02:00:00:00:00:01 netns "$(<"$NS/c1/pid")"
-	for host in srv c1; do
-		on "$host" ip link set wg0 addrgenmode none
-		on "$host" ip link set wg0 arp off mtu 1420 up
-	done
-	on srv ip address add fe80::/64 dev wg0 nodad
-	for ((n = 1; n <= $1; ++n)); do
-		printf 'address add fe80::1:%x:%x/128 dev wg0 nodad\n' $((n >> 16)) $((n & 65535))
-	done | on c1 ip -batch -
-	on c1 ip route add fe80::/128 dev wg0
-	on srv ip route add fe80::1:0:0/96 dev wg0
-}
-
 watch_addresses() { # HOST: notes from now on whenever an address is taken off: see lost.
 	spawn "$1" watch ip monitor address dev wg0
 	wait_for 2 on "$1" grep -q " $SPID " /proc/net/netlink

@@ -14,8 +14,7 @@ teardown() {
 
 @test "a reload reaches 200 clients within 5 s, by one call each" {
 	many_hosts 200
-	spawn srv device /usr/bin/python3 "$NETNS/many.py" device 200
-	wait_for 5 on srv test -S /var/run/wireguard/wg0.sock
+	many_device 200
 	printf '[Server]\nPool = 10.9.0.0/16\nRoute = 10.1.0.0/16\n' |
 		on srv tee /etc/wireguard/server.conf >/dev/null
 	on srv wg dynamic server wg0 config /etc/wireguard/server.conf

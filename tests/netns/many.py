@@ -12,7 +12,7 @@ there can be tunnels.
                            since 1970; until SIGTERM
 
 Peer N, from 1 on, has the key of 28 zeros and N, and the link-local fe80::1:N (hexadecimal). On both
-hosts wg0 is one end of a veth pair that needs no neighbour discovery; leases.bash's many_hosts makes it.
+hosts wg0 is one end of a veth pair that needs no neighbour discovery; many.bash makes it.
 """
 
 import os

@@ -7,6 +7,8 @@ day.py - clients that behave as badly as clients do, and what must hold all the 
                                address, release, and vanish, by chance; fails as soon as one is
                                given what another may still use. On SIGTERM prints for each that
                                has a lease: its number, address, and the end by CLOCK_BOOTTIME
+  day.py burst NUMBER          all of them ask at once; fails unless each has an address by its first
+                               request. Prints the seconds that the last had to wait
   day.py audit HELD            whether server, device and journal agree, and the server has every
                                lease of that file, which the clients have printed
 
@@ -16,6 +18,7 @@ Both on the hosts of many.bash.
 import base64
 import random
 import re
+import resource
 import selectors
 import signal
 import socket
@@ -48,6 +51,7 @@ class Client:
 class Clients:
     def __init__(self, count, seed):
         self.scope = socket.if_nametoindex("wg0")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
         self.chance = random.Random(seed)
         self.selector = selectors.DefaultSelector()
         self.clients = [Client(n, self.chance) for n in range(1, count + 1)]
@@ -157,6 +161,24 @@ class Clients:
         print("# granted: %d, failed: %d" % (self.granted, self.failed), file=sys.stderr)
 
 
+class Burst(Clients):
+    def run(self):
+        began = now()
+        for client in self.clients:
+            client.at = began + 3600
+            self.ask_for_any(client)
+        while self.granted < len(self.clients) and now() < began + 10:
+            for key, events in self.selector.select(0.05):
+                self.ready(key.data, events)
+        if self.failed or self.granted < len(self.clients):
+            sys.exit("granted: %d, failed: %d" % (self.granted, self.failed))
+        print("%.2f" % (now() - began))
+
+    def ask_for_any(self, client):
+        self.chance.random = lambda: 1
+        self.ask(client)
+
+
 # ---- audit
 
 
@@ -215,6 +237,8 @@ def audit(file):
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "clients":
         Clients(int(sys.argv[2]), int(sys.argv[3])).run()
+    elif len(sys.argv) == 3 and sys.argv[1] == "burst":
+        Burst(int(sys.argv[2]), 0).run()
     elif len(sys.argv) == 3 and sys.argv[1] == "audit":
         audit(sys.argv[2])
     else:

@@ -28,3 +28,14 @@ teardown() {
 		END { printf "%.2f", $1 - before }' "$NS/c1/clients.out") s after the reload began" >&3
 	[ "$(on srv wg dynamic show wg0 dump | awk '$3 == "calls" { print $4 }')" -eq 200 ]
 }
+
+# A client gives up an exchange after 10 s, so that is what its first may take.
+@test "1,000 clients that start at once all have an address by their first request" {
+	many_hosts 1000
+	on srv wg dynamic server wg0 pool 10.9.0.0/16 lease-time 600
+	spawn c1 burst /usr/bin/python3 "$NETNS/day.py" burst 1000
+	wait_for 15 not on c1 test -e "/proc/$SPID"
+	[[ $(out c1 burst) == [0-9].[0-9][0-9] ]]
+	echo "# of 1,000 clients the last had its address after $(out c1 burst) s" >&3
+	[ "$(on srv wg dynamic show wg0 dump | grep -c $'\tlease\t')" -eq 1000 ]
+}

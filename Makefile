@@ -209,7 +209,10 @@ $(test_programs): $(BUILD)/flags
 		$(LDFLAGS) -o $@ $(filter %.o,$^) $(if $(findstring hostile,$@),$(hostile_engine)) $(LDLIBS)
 
 # load_journal loads them by the thousand, for tests/netns/cut.py.
-units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/unit/plain/load_journal
+$(BUILD)/clock.so: tests/netns/clock.c $(BUILD)/flags
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(WERROR) -shared -fPIC -o $@ $<
+
+units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/clock.so $(BUILD)/unit/plain/load_journal
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
 # --- fuzzing ---

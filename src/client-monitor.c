@@ -177,10 +177,13 @@ static bool lease_set(const struct client_change *change)
 /* The engine, which should have, has not: it is being started again, or hangs. */
 static void expire(uint64_t now)
 {
+	const struct client_change ended = { .report = REPORT_EXPIRED };
+
 	if (expiry() > now)
 		return;
-	log_line(LOG_WARNING, "a lease has ended: what came with it is removed");
+	monitor.before = monitor.lease;
 	hold_nothing();
+	client_report(&ended, &monitor.setup, &monitor.lease, &monitor.before);
 	hook_end(&monitor.hook, HOOK_EXPIRED);
 }
 

@@ -154,7 +154,9 @@ void client_report(const struct client_change *change, const struct client_setup
 		log_failed(&change->failure, setup);
 		break;
 	case REPORT_EXPIRED:
-		log_line(LOG_WARNING, "the lease of %s has ended, not renewed: removed", before);
+		if (*before) /* else it has been told already */
+			log_line(LOG_WARNING, "the lease of %s has ended, not renewed: removed",
+				 before);
 		break;
 	case REPORT_RELEASED:
 		log_line(LOG_INFO, "released %s", before);

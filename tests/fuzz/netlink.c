@@ -167,8 +167,8 @@ ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t size)
 	family_is_asked = false;
 	if (len < 0)
 		return -1;
-	poisoned = (char *)buf + len;
-	poisoned_len = size - len;
+	poisoned = (char *)buf + MNL_ALIGN(len); /* the padding is the message's */
+	poisoned_len = size - MNL_ALIGN(len);
 	ASAN_POISON_MEMORY_REGION(poisoned, poisoned_len);
 	return len;
 }

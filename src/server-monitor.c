@@ -294,12 +294,24 @@ static void log_forbidden(const struct device_change *change, const char *what, 
 		 cidr_format(ip, &change->ip), strerror(error));
 }
 
+/* What is ordered together the guard does not know of yet: nothing is given to two at once. */
+static bool is_given(const struct server_orders *orders, uint32_t i)
+{
+	for (uint32_t j = 0; j < i; ++j) {
+		if (!cidr_compare(&orders->changes[j].ip, &orders->changes[i].ip) &&
+		    memcmp(orders->changes[j].key, orders->changes[i].key, KEY_LEN))
+			return true;
+	}
+	return false;
+}
+
 static void order_allow(const struct server_orders *orders)
 {
 	uint8_t errors[DEVICE_BATCH];
 
 	for (uint32_t i = 0; i < orders->head.count; ++i) {
-		errors[i] = guard_allow(&monitor.guard, &orders->changes[i]);
+		errors[i] = is_given(orders, i) ? EADDRINUSE :
+						  guard_allow(&monitor.guard, &orders->changes[i]);
 		if (errors[i])
 			log_forbidden(&orders->changes[i], "allow", errors[i]);
 		if (errors[i] == EAGAIN)

@@ -173,7 +173,7 @@ static bool oldest(const struct search *search, int v, struct cidr *ip)
 		lease_ip(&leases->list[at], v, ip);
 		if (available(search, ip))
 			return true;
-		at = leases->list[at].newer[v];
+		at = leases->list[at].newer[v]; /* NOLINT: it was looked at above */
 	}
 	return false;
 }

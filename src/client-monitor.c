@@ -145,9 +145,10 @@ static bool hold(const struct lifecycle_lease *lease, const struct options *opti
 
 static void hold_nothing(void)
 {
+	static const struct options no_options;
 	const struct lifecycle_lease nothing = { 0 };
 
-	hold(&nothing, NULL);
+	hold(&nothing, &no_options);
 }
 
 /* False for what can't be. */

@@ -117,7 +117,8 @@ static bool add_peers(struct builder *b, struct wgpeer **sorted)
 				return false;
 		}
 		peer->count = b->head.ips - peer->first;
-		qsort(b->ips + peer->first, peer->count, sizeof(*b->ips), ip_compare);
+		if (b->ips)
+			qsort(b->ips + peer->first, peer->count, sizeof(*b->ips), ip_compare);
 	}
 	return true;
 }

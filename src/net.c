@@ -138,14 +138,13 @@ static int link_message(const struct nlmsghdr *head, void *data)
 
 int net_link_get(const char *name, struct net_link *link)
 {
-	struct ifinfomsg *info;
 	struct exchange x;
 	int ret;
 
 	memset(link, 0, sizeof(*link));
 	if (strlen(name) >= IFNAMSIZ)
 		return -ENODEV;
-	info = exchange_begin(&x, RTM_GETLINK, 0, sizeof(*info));
+	exchange_begin(&x, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(x.head, IFLA_IFNAME, name);
 	ret = exchange_run(&x, link_message, link);
 	return ret ? ret : link->ifindex ? 0 : -ENODEV;
@@ -441,7 +440,7 @@ static int keep_message(const struct nlmsghdr *head, void *data)
 	if (!messages)
 		return MNL_CB_ERROR;
 	kept->messages = messages;
-	message = messages + kept->len;
+	message = (struct nlmsghdr *)((char *)messages + kept->len);
 	kept->len += len;
 	memcpy(message, head, head->nlmsg_len);
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL;
@@ -458,7 +457,7 @@ static void put_back(struct kept_routes *kept)
 	int len = kept->len;
 	struct exchange x;
 
-	for (; mnl_nlmsg_ok(message, len); message = mnl_nlmsg_next(message, &len)) {
+	for (; message && mnl_nlmsg_ok(message, len); message = mnl_nlmsg_next(message, &len)) {
 		if (message->nlmsg_len > sizeof(x.buf))
 			continue;
 		x.head = memcpy(x.buf, message, message->nlmsg_len);
@@ -578,7 +577,7 @@ void net_events(int fd, unsigned int ifindex, void (*each)(enum net_event event,
 		void *data)
 {
 	struct event_walk walk = { .ifindex = ifindex, .each = each, .data = data };
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = { 0 };
 	socklen_t from_len;
 	char buf[32768];
 	ssize_t len;

@@ -285,7 +285,7 @@ static void programs_plan(const struct network *n, struct network_state *next,
 {
 	next->unmark = n->default_route.unmark;
 	if (!n->default_route.there && !defaults(&n->now) && defaults(next))
-		next->unmark = !reading->head->mark;
+		next->unmark = reading->head && !reading->head->mark;
 	next->defaults = n->now.defaults | defaults(next);
 	memcpy(next->dns, n->now.dns, sizeof(next->dns));
 	if (n->words->own.dns_count || next->options.dns_count)

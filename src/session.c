@@ -277,7 +277,7 @@ static void session_open(struct server *server, int fd, const struct cidr *from,
 void sessions_accept(struct watch *watch, uint32_t events)
 {
 	struct server *server = watch_owner(watch, struct server, listener);
-	struct sockaddr_in6 from;
+	struct sockaddr_in6 from = { 0 };
 	uint8_t peer[8];
 	struct cidr ip;
 	socklen_t len;

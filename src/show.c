@@ -253,7 +253,7 @@ static int show_interface(const char *interface, enum style style)
 		ret = show_daemon(interface, role, style, &text);
 		if (!ret && style == JSON)
 			json_daemon(interface, text);
-		else if (!ret)
+		else if (!ret && text)
 			fputs(text, stdout);
 		free(text);
 		if (ret > status)

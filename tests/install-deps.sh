@@ -55,6 +55,8 @@ CHECK="$DEMO $DEB $RPM $FUZZ
 	lib:libubsan.so gcc
 	python3 python3
 	shellcheck shellcheck
+	clang-tidy clang-tidy
+	cppcheck cppcheck
 	mandoc mandoc
 	strace strace
 	systemd-analyze systemd

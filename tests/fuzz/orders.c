@@ -437,7 +437,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	end_reading();
 	must(answered == ordered);
 	reading_unmap(&monitor.guard.reading);
-	free(monitor.guard.changes);
+	free(monitor.guard.changes.list);
 	free(monitor.guard.retired);
 	return 0;
 }

@@ -37,7 +37,8 @@ static void read_all(struct outcome *o, struct pieces pieces, uint8_t mode)
 		free(piece);
 	} while (len && o->decoded == DECODED_MORE);
 	must(options_valid(&o->options));
-	must(is_printable(o->response.errmsg, strnlen(o->response.errmsg, ERRMSG_LEN)));
+	must(memchr(o->response.errmsg, '\0', ERRMSG_LEN));
+	must(is_printable(o->response.errmsg, strlen(o->response.errmsg)));
 }
 
 static void check_again(const struct outcome *o, uint8_t mode)

@@ -70,6 +70,7 @@ static void on_lease(void *data, const struct journal_lease *lease)
 		record->lease.holding[v] = lease->holding[v];
 	}
 	memcpy(record->lease.key, lease->key, KEY_LEN);
+	must(lease->left <= (uint64_t)LEASE_TIME_MAX * 1000);
 	record->lease.at = lease->at;
 	record->lease.left = lease->left;
 	record->lease.want = lease->want;
@@ -190,6 +191,15 @@ static size_t write_all(const struct records *records, uint32_t synced, char *by
 	return len;
 }
 
+static size_t lines(const char *text, size_t len)
+{
+	size_t count = 0;
+
+	while (len--)
+		count += *text++ == '\n';
+	return count;
+}
+
 static const char *find(const char *text, size_t len, const char *what)
 {
 	return memmem(text, len, what, strlen(what));
@@ -243,6 +253,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	must(!memcmp(again.list, first.list, first.count * sizeof(*first.list)));
 	check_flipped(&first, bytes, written, cut % written, bits);
 	must(!replay(&again, bytes, cut % written));
+	must(again.count <= lines(bytes, cut % written));
 	must(!memcmp(again.list, first.list, again.count * sizeof(*first.list)));
 	return 0;
 }

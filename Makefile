@@ -202,7 +202,7 @@ $(BUILD)/asan/obj/%.o: src/%.c $(BUILD)/flags
 
 $(BUILD)/asan/wg-dynamic $(BUILD)/asan/hostile/wg-dynamic: $(asan_program)
 $(BUILD)/hostile/wg-dynamic: $(objects)
-$(BUILD)/asan/hostile/wg-dynamic $(BUILD)/hostile/wg-dynamic: tests/netns/hostile.c
+$(BUILD)/asan/hostile/wg-dynamic $(BUILD)/hostile/wg-dynamic: tests/netns/hostile.c $(wildcard src/*.h)
 $(test_programs): $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WERROR) $(if $(findstring asan,$@),$(flavour_asan)) \
@@ -329,4 +329,4 @@ force:
 	deps-fuzz demo fuzz check check-vm check-long check-installed check-cross deb rpm help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d) \
-	$(fuzz_objects:.o=.d)
+	$(asan_program:.o=.d) $(fuzz_objects:.o=.d)

@@ -32,6 +32,7 @@ teardown() {
 # A client gives up an exchange after 10 s, so that is what its first may take.
 @test "1,000 clients that start at once all have an address by their first request" {
 	many_hosts 1000
+	many_device 1000
 	on srv wg dynamic server wg0 pool 10.9.0.0/16 lease-time 600
 	spawn c1 burst /usr/bin/python3 "$NETNS/day.py" burst 1000
 	wait_for 15 not on c1 test -e "/proc/$SPID"

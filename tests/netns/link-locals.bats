@@ -32,10 +32,10 @@ derived() { # KEY
 
 # A key that begins with the bytes of another's derived address, or with these in hexadecimal.
 like() { # KEY|HEX BYTE
-	perl -MMIME::Base64 -e '
-		my ($like, $byte) = @ARGV;
-		my $first = $like =~ /=$/ ? substr(decode_base64($like), 0, 8) : pack("H*", $like);
-		print encode_base64($first . pack("H*", $byte) x 24)' "$@"
+	local first=$1 rest
+	[[ $1 != *= ]] || first=$(base64 -d <<<"$1" | head -c 8 | od -An -v -tx1 | tr -d ' ')
+	printf -v rest '%.0s'"$2" {1..24}
+	printf '%b' "$(sed 's/../\\x&/g' <<<"$first$rest")" | base64
 }
 
 records() { # what the journal says of link-locals.

@@ -59,7 +59,7 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	wait_for 3 not has_allowed srv wg0 "${PUB[c1]}" 192.0.2.10/32
 	not has_allowed srv wg0 "${PUB[c1]}" 2001:db8::a/128
 	has_allowed srv wg0 "${PUB[c1]}" "${LL[c1]}/128"
-	logged srv "peer ${PUB[c1]}: lease of 192.0.2.10/32, 2001:db8::a/128 ended: the administrator released it"
+	wait_for 2 logged srv "peer ${PUB[c1]}: lease of 192.0.2.10/32, 2001:db8::a/128 ended: the administrator released it"
 	on srv wg dynamic release wg0 peer "${PUB[c2]}"
 	wait_for 3 not has_allowed srv wg0 "${PUB[c2]}" 2001:db8::9/128
 	has_allowed srv wg0 "${PUB[c2]}" 192.0.2.9/32

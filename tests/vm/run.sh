@@ -26,7 +26,8 @@ console=$(mktemp) || exit 1
 trap 'rm -f "$console"' EXIT
 
 # Without the module wg-quick would go on with wireguard-go.
-tests/vm/vm.sh -k "$1" -t "$limit" "${programs[@]}" -f tests:/wg-dynamic/tests "
+tests/vm/vm.sh -k "$1" -t "$limit" "${programs[@]}" -f tests:/wg-dynamic/tests \
+	-f README.md:/wg-dynamic/README.md -f src/systemd:/wg-dynamic/src/systemd "
 	echo '# Linux' \$(uname -r)
 	modprobe wireguard && cd /wg-dynamic && bats --tap $which tests/netns" | tee "$console"
 code=${PIPESTATUS[0]}

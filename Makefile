@@ -267,8 +267,11 @@ demo: deps-demo
 	@$(MAKE) --no-print-directory all
 	@tests/demo.sh
 
+# All that is built for tests, on all processors.
+build_tests = $(MAKE) --no-print-directory -j$(shell nproc) WERROR=-Werror all units fuzzers
+
 check: deps-check
-	@$(MAKE) --no-print-directory WERROR=-Werror all units fuzzers
+	@$(build_tests)
 	@tests/run.sh $(BUILD)
 
 check-vm: deps-check
@@ -277,7 +280,7 @@ check-vm: deps-check
 
 check-long: deps-check deps-cross
 	@tests/install-deps.sh long
-	@$(MAKE) --no-print-directory WERROR=-Werror all units fuzzers
+	@$(build_tests)
 	@tests/run.sh $(BUILD) long
 	@tests/cross.sh $(BUILD)/cross
 

@@ -35,7 +35,10 @@ like() { # KEY|HEX BYTE
 	local first=$1 rest
 	[[ $1 != *= ]] || first=$(base64 -d <<<"$1" | head -c 8 | od -An -v -tx1 | tr -d ' ')
 	printf -v rest '%.0s'"$2" {1..24}
-	printf '%b' "$(sed 's/../\\x&/g' <<<"$first$rest")" | base64
+	first+=$rest
+	for ((rest = 0; rest < ${#first}; rest += 2)); do
+		printf '%b' "\\x${first:rest:2}"
+	done | base64
 }
 
 records() { # what the journal says of link-locals.

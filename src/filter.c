@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "filter.h"
@@ -83,7 +84,10 @@ static const struct allowed engine[] = {
 #ifdef __NR_time
 	ALLOW(BOTH, time),
 #endif
-	/* Sockets that are open already. */
+	/*
+	 * Sockets that are open already. With MSG_FASTOPEN, sending would connect one to anywhere
+	 * when its own connection has failed. What socketcall() is given, a filter can't see.
+	 */
 #ifdef __NR_recv
 	ALLOW(BOTH, recv),
 #endif
@@ -92,9 +96,9 @@ static const struct allowed engine[] = {
 #endif
 #ifdef __NR_recvfrom
 	ALLOW(BOTH, recvfrom),
-	ALLOW(BOTH, sendto),
+	ALLOW_IF(BOTH, sendto, 3, MSG_FASTOPEN, 0),
 	ALLOW(BOTH, recvmsg),
-	ALLOW(BOTH, sendmsg),
+	ALLOW_IF(BOTH, sendmsg, 2, MSG_FASTOPEN, 0),
 	ALLOW(BOTH, accept4),
 	ALLOW(BOTH, getsockopt),
 #endif

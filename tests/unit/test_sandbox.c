@@ -144,6 +144,20 @@ static long connects(void)
 	return connect(3, (const struct sockaddr *)&address, sizeof(address));
 }
 
+static long connects_by_sendto(void)
+{
+	const struct sockaddr address = { .sa_family = AF_UNSPEC };
+
+	return sendto(3, "x", 1, MSG_FASTOPEN, &address, sizeof(address));
+}
+
+static long connects_by_sendmsg(void)
+{
+	const struct msghdr msg = { 0 };
+
+	return sendmsg(3, &msg, MSG_FASTOPEN | MSG_NOSIGNAL);
+}
+
 static long binds(void)
 {
 	const struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -250,7 +264,8 @@ static void kills_for(void **state)
 	} misdeeds[] = {
 #define MISDEED(name) { #name, name }
 		MISDEED(opens_by_openat2), MISDEED(runs), MISDEED(runs_from_descriptor),
-		MISDEED(makes_socket), MISDEED(makes_pair), MISDEED(connects), MISDEED(binds),
+		MISDEED(makes_socket), MISDEED(makes_pair), MISDEED(connects),
+		MISDEED(connects_by_sendto), MISDEED(connects_by_sendmsg), MISDEED(binds),
 		MISDEED(traces), MISDEED(forks), MISDEED(kills_spawner), MISDEED(kills_another),
 		MISDEED(makes_memory_executable), MISDEED(maps_executable),
 		MISDEED(controls_device), MISDEED(duplicates), MISDEED(limits_itself_less),

@@ -66,7 +66,8 @@ class Clients:
 
     def give_up(self, client):
         ip = self.held.pop(client.number, None)
-        if ip and self.holder[ip][0] == client.number:
+        # After the end of its lease another may have had it, and given it up.
+        if self.holder.get(ip, (None, 0))[0] == client.number:
             del self.holder[ip]
 
     def ask(self, client):

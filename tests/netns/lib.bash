@@ -285,13 +285,15 @@ pids() { # HOST server|client [monitor|spawner|engine|"" [INTERFACE]]: PIDs ther
 			[[ $line == " wg-dynamic-$1 "* || $line == " wg-dynamic $1 "* ||
 				$line == " wg dynamic $1 "* ]] || continue
 			[[ -z $3 || $line == *" $3 "* ]] || continue
+			# All of it at once: `read' seeks back after each line, in what changes meanwhile.
+			status=$(<"$dir/status") && [[ $status == *State:* ]] || continue
 			while read -r key value _; do
 				case $key in
 				State:) [[ $value != Z ]] || continue 2 ;;
 				PPid:) ppid=$value ;;
 				Uid:) uid[${dir##*/}]=$value parent[${dir##*/}]=$ppid && break ;;
 				esac
-			done <"$dir/status"
+			done <<<"$status"
 		done 2>/dev/null
 		for pid in "${!uid[@]}"; do
 			above=${uid[${parent[$pid]}]-none}

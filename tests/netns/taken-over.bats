@@ -217,6 +217,18 @@ files() { # PID: how many it has open.
 	next_engine srv server
 	(($(memory srv "$MONITOR") < before + 4096))
 	serves
+	stop srv
+	on srv rm /var/lib/wg-dynamic/wg0.leases
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
+	# Readings do not pile up for it.
+	hostile srv server "ready mute ip=8.8.8.8 1000*allow pester" "${CONF[@]}"
+	wait_for 10 logged srv "order to allow 8.8.8.8/32" 1000
+	sleep 3
+	(($(files "$MONITOR") < 30))
+	(($(memory srv "$MONITOR") < before + 4096))
+	kill_half srv server engine
+	next_engine srv server
+	serves
 }
 
 @test "server: ever more addresses for one peer, until the next reading" {

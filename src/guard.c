@@ -57,7 +57,7 @@ static bool is_derived(const struct device_change *change)
 
 struct scan {
 	struct guard *guard;
-	const struct guard *before; /* what was allowed; NULL: anything */
+	const struct guard *before; /* what was allowed; NULL: what was served */
 	bool no_memory;
 };
 
@@ -104,7 +104,8 @@ static void scan_link_local(void *data, const uint8_t *key, bool given)
 	memcpy(change.key, key, KEY_LEN);
 	cidr_derived(&change.ip, key);
 	if (given && !scan->guard->link_locals &&
-	    (!scan->before || scan->before->link_locals || is_retired(scan->before, &change)))
+	    (scan->before ? scan->before->link_locals || is_retired(scan->before, &change) :
+			    scan->guard->served.link_locals))
 		retire(scan, &change);
 }
 
@@ -118,8 +119,28 @@ static void scan_lease(void *data, const struct journal_lease *lease)
 		change.ip = lease->ip[v];
 		if (lease->holding[v] >= HOLDING_LEASED && !is_granted(scan->guard, &change) &&
 		    !is_derived(&change) &&
-		    (!scan->before || is_permitted(scan->before, &change)))
+		    (scan->before ? is_permitted(scan->before, &change) :
+				    served_has(&scan->guard->served, &change.ip)))
 			retire(scan, &change);
+	}
+}
+
+/* What is served from now on, and of what was before only what a lease still needs. */
+static void serve(struct guard *guard)
+{
+	const struct served before = guard->served;
+	const struct device_change *list = guard->retired;
+	struct served *served = &guard->served;
+
+	*served = (struct served){ .link_locals = guard->link_locals };
+	for (uint32_t i = 0; i < guard->pools.count; ++i)
+		served_add(served, &guard->pools.list[i].net);
+	for (size_t i = 0; i < guard->retired_count; ++i) {
+		served->link_locals |= is_derived(&list[i]);
+		for (uint32_t j = 0; j < before.count && !served_has(served, &list[i].ip); ++j) {
+			if (cidr_contains(&before.nets[j], &list[i].ip))
+				served_add(served, &before.nets[j]);
+		}
 	}
 }
 
@@ -134,6 +155,8 @@ static int scan_journal(struct guard *guard, const struct guard *before, int jou
 	if (guard->retired_count)
 		qsort(guard->retired, guard->retired_count, sizeof(*guard->retired),
 		      change_compare);
+	if (!scan.no_memory && !ret)
+		serve(guard);
 	return scan.no_memory ? -ENOMEM : ret;
 }
 

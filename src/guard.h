@@ -14,6 +14,7 @@
 #include "device.h"
 #include "policy.h"
 #include "pool.h"
+#include "served.h"
 
 struct guard {
 	struct pools pools;
@@ -21,22 +22,25 @@ struct guard {
 	const struct policy *policy; /* the caller's */
 	struct reading reading;
 	struct changes changes; /* since then */
+	struct served served; /* what can have been granted to whom is in the journal */
 	/* Leases of the journal that could not be granted now, and link-locals that we gave. */
 	struct device_change *retired;
 	size_t retired_count;
 };
 
 /*
- * Reads from the journal which leases are held that could not be granted now: they lie in no pool,
- * or are reserved for another; and, where none is given any more, which derived link-locals were.
- * Returns 0 or -errno.
+ * Reads from the journal which leases are held that could not be granted now, in what was served
+ * before: they lie in no pool, or are reserved for another; and, where none is given any more,
+ * which derived link-locals were. From then on, what is served now counts as well, and of what was
+ * before only where there is such a lease. Returns 0 or -errno.
  */
 int guard_retired(struct guard *guard, int journal_fd);
 
 /*
  * Other pools and another policy count from now on, and link_locals. What the engine may do since
  * then for leases that could not be granted any more, and for link-locals that are not given any
- * more, it could before. Returns 0; or -errno, and then all is as it was.
+ * more, it could before. What was served changes as with guard_retired(). Returns 0; or -errno, and
+ * then all is as it was.
  */
 int guard_reload(struct guard *guard, const struct pools *pools, const struct policy *policy,
 		 bool link_locals, int journal_fd);

@@ -65,6 +65,8 @@ struct monitor {
 	struct take *takes, **takes_end;
 	uint32_t take_count;
 	bool serving; /* the engine has said that it does */
+	struct served served; /* as the file has it */
+	bool served_failed; /* to be written */
 };
 
 static struct monitor monitor; /* large, and so not in the program's file */
@@ -186,6 +188,27 @@ static void read_now(uint64_t now)
 	monitor.child_stamp = monitor.stamp;
 }
 
+/*
+ * Notes what is served now before the engine can grant anything of it; or, where that fails, as
+ * soon as it can be done.
+ */
+static void write_served(void)
+{
+	struct server_setup *setup = &monitor.setup;
+	const struct served *served = &monitor.guard.served;
+	int ret = 0;
+
+	if (!served_equal(&monitor.served, served))
+		ret = server_setup_write_served(setup, served);
+	if (!ret)
+		monitor.served = *served;
+	else if (!monitor.served_failed)
+		log_line(LOG_ERR, "cannot write " STATEDIR "/%s.served: %s: a start with other "
+			 "pools will end the leases from those of now",
+			 setup->start.interface, strerror(-ret));
+	monitor.served_failed = ret;
+}
+
 static void reading_came(uint64_t now)
 {
 	struct reading reading = { 0 };
@@ -205,6 +228,7 @@ static void reading_came(uint64_t now)
 	monitor.reading.began = monitor.child_began;
 	monitor.reading.cost = now - monitor.child_began;
 	tell_reading();
+	write_served();
 }
 
 static void child_ended(int status)
@@ -457,6 +481,7 @@ static bool reload_config(char error[static SETTINGS_ERROR])
 	server_config_close(&setup->config);
 	setup->config = config;
 	monitor.guard.policy = &setup->config.policy;
+	write_served();
 	tell_settings();
 	monitor.routes_at = now_ms() + ROUTES_MS;
 	return true;
@@ -611,9 +636,13 @@ int server_monitor(const struct server_setup *setup)
 	spawner = spawner_start(CONTROL_DIR, &engine);
 	if (spawner < 0)
 		return 1;
+	server_setup_read_served(setup, &monitor.served);
+	monitor.guard.served = monitor.served;
 	ret = guard_retired(&monitor.guard, setup->journal_fd);
 	if (ret == -ENOMEM)
 		return log_failure("out of memory");
+	if (!ret)
+		write_served();
 	if (!open_all(spawner))
 		return log_failure("cannot start: %s", strerror(errno));
 	ret = sandbox_keep(capabilities);

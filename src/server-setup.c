@@ -328,9 +328,9 @@ static bool open_control(struct server_setup *setup)
 
 /* --- the journal --- */
 
-static void journal_name(const struct server_setup *setup, const char *suffix, char name[static 64])
+static void state_name(const struct server_setup *setup, const char *suffix, char name[static 64])
 {
-	snprintf(name, 64, "%s.leases%s", setup->start.interface, suffix);
+	snprintf(name, 64, "%s%s", setup->start.interface, suffix);
 }
 
 /* Opens and locks the journal; the file of that name, not one that was just replaced. */
@@ -340,7 +340,7 @@ static int open_locked(const struct server_setup *setup)
 	char name[64];
 	int fd;
 
-	journal_name(setup, "", name);
+	state_name(setup, ".leases", name);
 	for (int i = 0; i < LOCK_TRIES; ++i) {
 		fd = openat(setup->state_fd, name,
 			    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -383,13 +383,34 @@ static bool open_journal(struct server_setup *setup)
 	return false;
 }
 
+void server_setup_read_served(const struct server_setup *setup, struct served *served)
+{
+	char name[64];
+	int ret;
+
+	state_name(setup, ".served", name);
+	ret = served_read(served, setup->state_fd, name);
+	if (ret)
+		log_line(LOG_WARNING, "ignored: " STATEDIR "/%s: %s: leases from pools that are "
+			 "not served any more end", name,
+			 ret == -EILSEQ ? "no server has written this" : strerror(-ret));
+}
+
+int server_setup_write_served(const struct server_setup *setup, const struct served *served)
+{
+	char name[64];
+
+	state_name(setup, ".served", name);
+	return served_write(served, setup->state_fd, name);
+}
+
 int server_setup_new_journal(struct server_setup *setup)
 {
 	char name[64];
 	int ret;
 
 	server_setup_drop_fresh(setup);
-	journal_name(setup, ".new", name);
+	state_name(setup, ".leases.new", name);
 	if (unlinkat(setup->state_fd, name, 0) < 0 && errno != ENOENT)
 		return -errno;
 	setup->fresh_fd = openat(setup->state_fd, name,
@@ -411,8 +432,8 @@ int server_setup_rename_journal(struct server_setup *setup, uint32_t *stands)
 	*stands = false;
 	if (setup->fresh_fd < 0)
 		return -ENOENT;
-	journal_name(setup, ".new", from);
-	journal_name(setup, "", to);
+	state_name(setup, ".leases.new", from);
+	state_name(setup, ".leases", to);
 	if (fsync(setup->fresh_fd) < 0 ||
 	    renameat(setup->state_fd, from, setup->state_fd, to) < 0)
 		return -errno;

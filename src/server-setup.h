@@ -75,6 +75,12 @@ int server_setup_rename_journal(struct server_setup *setup, uint32_t *stands);
 /* Forgets a new journal that has not been renamed. */
 void server_setup_drop_fresh(struct server_setup *setup);
 
+/* What was served before; nothing, after a line in the log, where that can't be read. */
+void server_setup_read_served(const struct server_setup *setup, struct served *served);
+
+/* Notes what is served now. Returns 0 or -errno. */
+int server_setup_write_served(const struct server_setup *setup, const struct served *served);
+
 /* --- server-monitor.c --- */
 
 /* Runs until it is stopped or the interface is gone. Returns the exit status. */

@@ -419,7 +419,9 @@ static void begin(bool link_locals)
 	must(!pools_exclude(&monitor.guard.pools, "192.0.2.64/28", 13));
 	monitor.guard.policy = &policy;
 	monitor.guard.link_locals = link_locals;
+	must(served_add(&monitor.guard.served, &retired_ip));
 	must(!guard_retired(&monitor.guard, journal_fd));
+	monitor.served = monitor.guard.served;
 	memset(&device, 0, sizeof(device));
 	ordered = answered = device_error = reads = clock_ms = 0;
 	begin_reading();

@@ -228,7 +228,7 @@ uptime_ms() {
 	wait_for 3 grep -q "the journal was written anew" "$NS/srv/log"
 	[ "$(on srv stat -c %i "$JOURNAL")" != "$inode" ]
 	(($(on srv stat -c %s "$JOURNAL") < 30000))
-	[ "$(on srv ls /var/lib/wg-dynamic)" = wg0.leases ]
+	[ "$(on srv ls /var/lib/wg-dynamic | xargs)" = "wg0.leases wg0.served" ]
 	[ "$(on srv stat -c '%a %U' "$JOURNAL")" = "600 root" ]
 	asks c1 "request_ip=1\nip=$wish\n\n" # into the new file
 	stop
@@ -343,6 +343,31 @@ free_disk() {
 	on srv rm /var/lib/wg-dynamic/filler
 }
 
+@test "a start with other pools: leases from those of before go on, but from none that never were" {
+	start
+	local ips served=/var/lib/wg-dynamic/wg0.served
+	ips=$(asks c1)
+	asks c2
+	stop
+	[ "$(on srv sort "$served" | xargs)" = "192.0.2.0/24 2001:db8::/64" ]
+	[ "$(on srv stat -c '%U:%G %a' "$served")" = "root:root 600" ]
+	# c2's address becomes one that no server has ever leased.
+	journal_sed "\\,^lease ${PUB[c2]//+/\\+},s/ 192[^ ]* / 198.51.100.9 /"
+	plain c1 c2
+	start 10.9.0.0/24
+	wait_for 2 has c1 "$ips"
+	wait_for 2 grep -q "refused the engine's order to allow 198.51.100.9/32: Operation not permitted" "$NS/srv/log"
+	not has_allowed srv wg0 "${PUB[c2]}" 198.51.100.9/32
+	[ "$(on srv sort "$served" | xargs)" = "10.9.0.0/24 192.0.2.0/24 2001:db8::/64" ]
+	# What can't be read says nothing.
+	stop
+	echo 192.0.2.0/33 | on srv tee "$served" >/dev/null
+	plain c1
+	start 10.9.0.0/24 |& grep -q "ignored: $served: no server has written this"
+	wait_for 2 grep -q "refused the engine's order to allow ${ips%% *}: Operation not permitted" "$NS/srv/log"
+	[ "$(on srv cat "$served")" = "10.9.0.0/24" ]
+}
+
 @test "the disk is full: errno 4 until there is room, nothing granted is lost, ends are ends" {
 	start
 	local ips many
@@ -388,5 +413,5 @@ free_disk() {
 	[[ $(asks c2) == 192.0.2.* ]]
 	stop
 	on srv cat "$JOURNAL" | sealed check >/dev/null
-	[ "$(on srv ls /var/lib/wg-dynamic)" = wg0.leases ]
+	[ "$(on srv ls /var/lib/wg-dynamic | xargs)" = "wg0.leases wg0.served" ]
 }

@@ -98,6 +98,7 @@ static void admin_reloads(void)
 	if (guard_reload(&monitor.guard, &configs.config[config].pools, &configs.policy[config],
 			 configs.config[config].message.link_locals, sim_file_fd(sim_journal)))
 		wrong("the guard cannot reload", -1, NULL);
+	world.served = monitor.guard.served;
 	sim_enter(SIM_OF_TEST);
 	trace("config %u", config);
 	world.config = config;

@@ -99,8 +99,10 @@ void daemon_begin(void)
 	monitor.child_fd = -1;
 	monitor.child_began = sim_now;
 	read_end();
+	monitor.guard.served = world.served;
 	if (guard_retired(&monitor.guard, sim_file_fd(sim_journal)))
 		wrong("the guard cannot read the journal", -1, NULL);
+	world.served = monitor.guard.served;
 	sim_enter(SIM_OF_TEST);
 	engine_start();
 }

@@ -88,6 +88,7 @@ extern struct world {
 	uint32_t entry_count;
 	struct connection connections[SIM_CONNECTIONS];
 	uint32_t config; /* index */
+	struct served served; /* what the monitor has on disk of it */
 	uint32_t device, boot; /* count those that there have been */
 	uint64_t engine_at; /* when the engine wants to be called again */
 	bool engine_runs;

@@ -482,6 +482,8 @@ static void write_lease(struct journal *journal, char name, enum holding holding
 
 static void leases_of_retired_pools(void **state)
 {
+	const struct cidr once[] = { fake_cidr("203.0.113.0/24"), fake_cidr("2001:db8:77::/64"),
+				     fake_cidr("169.254.0.0/16"), fake_cidr("198.51.100.0/24") };
 	struct journal journal = { .fd = memfd_create("journal", 0) };
 
 	(void)state;
@@ -503,7 +505,23 @@ static void leases_of_retired_pools(void **state)
 	write_lease(&journal, 'H', HOLDING_LEASED, "203.0.113.1");
 	write_lease(&journal, 'I', HOLDING_LEASED, "169.254.0.1");
 	assert_int_equal(journal_write(&journal), 0);
+	/* Of what has never been served no journal makes a lease. */
 	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_int_equal(guard.retired_count, 0);
+	assert_int_equal(allow('A', "203.0.113.5"), EPERM);
+	assert_true(served_has(&guard.served, &guard.pools.list[0].net));
+	assert_false(served_has(&guard.served, &once[0]));
+
+	assert_true(served_add(&guard.served, &once[0]));
+	assert_true(served_add(&guard.served, &once[1]));
+	assert_true(served_add(&guard.served, &once[2]));
+	assert_true(served_add(&guard.served, &once[3]));
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	/* What there are leases in goes on to count; what there are none in does not. */
+	assert_true(served_has(&guard.served, &once[0]));
+	assert_true(served_has(&guard.served, &once[1]));
+	assert_false(served_has(&guard.served, &once[3]));
+	assert_true(served_has(&guard.served, &guard.pools.list[0].net));
 
 	/* These may go on, for just these peers. */
 	assert_int_equal(allow('A', "203.0.113.5"), 0);
@@ -568,7 +586,12 @@ static void link_locals_that_were_given(void **state)
 	assert_true(journal_start(&journal, &start));
 	assert_true(journal_link_local(&journal, fake_key('B'), true));
 	assert_int_equal(journal_write(&journal), 0);
+	/* None were, but for what a journal says. */
 	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_int_equal(take('B', OF_B), EPERM);
+	guard.served.link_locals = true;
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_true(guard.served.link_locals);
 	assert_int_equal(take('A', OF_A), EPERM);
 	assert_int_equal(take('B', OF_B), 0);
 	assert_int_equal(take('D', "fe80::4444:4444:4444:4444"), EPERM);

@@ -151,15 +151,15 @@ static void hold_nothing(void)
 	hold(&nothing, &no_options);
 }
 
-/* False for what can't be. */
+/* False for what can't be, or is over. */
 static bool lease_set(const struct client_change *change)
 {
 	const struct lifecycle_lease *lease = &change->lease;
 	uint64_t now = now_ms();
 
-	/* A delay of ours may have eaten up what was left. */
+	/* A delay of ours may have eaten up what was left: what is held ends by itself. */
 	if (lease_any(lease) && lease->until <= now)
-		return true;
+		return false;
 	if (!lifecycle_lease_valid(lease, now) || !options_valid(&change->options)) {
 		log_line(LOG_ERR, "the engine wants what no lease can have: ignored");
 		return false;

@@ -77,6 +77,7 @@ static void send_bytes(const void *bytes, size_t len)
 		control.head.cmsg_type = SCM_RIGHTS;
 		control.head.cmsg_len = CMSG_LEN(state.fds * sizeof(int)); /* of /dev/null */
 	}
+	listen_all(); /* else it might be cut off before it has said all */
 	while (sendmsg(state.fd, &msg, MSG_NOSIGNAL) < 0) {
 		if (errno != EAGAIN)
 			_exit(1);

@@ -16,6 +16,8 @@
 #include "encoding.h"
 #include "journal.h"
 
+#define HEADER "wg-dynamic-leases 1 "
+
 enum { READ_CHUNK = 65536, CRC_DIGITS = 8 };
 
 /* CRC-32C (RFC 3720, appendix B.4), reflected, a table of all bytes. */
@@ -85,7 +87,7 @@ bool journal_header(struct journal *journal, const char *interface,
 
 	if (!begin(journal))
 		return false;
-	len = sprintf(journal->buf + journal->len, "wg-dynamic-leases 1 %.15s ", interface);
+	len = sprintf(journal->buf + journal->len, HEADER "%.15s ", interface);
 	for (int i = 0; i < JOURNAL_SECRET; ++i)
 		len += sprintf(journal->buf + journal->len + len, "%02x", secret[i]);
 	journal->header = true;
@@ -232,6 +234,7 @@ struct replay {
 	struct journal_result *result;
 	uint32_t line; /* number of the line at hand */
 	uint32_t damaged; /* number of the first damaged line since the last `synced' */
+	bool torn; /* the only line may be what is left of a header */
 };
 
 /* Takes the next word of a line, or NULL at its end. */
@@ -380,10 +383,26 @@ static bool replay_line(struct replay *replay, char *line, size_t len)
 	return !strcmp(type, "lease") && replay_lease(replay, line);
 }
 
+/*
+ * What a crash may leave of a file's first write, a header and a start: a part, or its length alone,
+ * which reads as zeros.
+ */
+static bool is_torn_header(const char *line, size_t len)
+{
+	size_t text = strnlen(line, len), head = strlen(HEADER);
+
+	for (size_t i = text; i < len; ++i) {
+		if (line[i])
+			return false;
+	}
+	return len < 2 * JOURNAL_LINE && !memcmp(line, HEADER, text < head ? text : head);
+}
+
 /* Without a newline it is one that was cut short, even if nothing else is missing. */
 static void replay_any(struct replay *replay, char *line, size_t len, bool newline)
 {
 	++replay->line;
+	replay->torn = replay->line == 1 && !newline && is_torn_header(line, len);
 	line[len] = '\0';
 	if (newline && replay_line(replay, line, len))
 		return;
@@ -427,8 +446,8 @@ int journal_replay(int fd, const struct journal_reader *reader, struct journal_r
 	free(buf);
 	if (len < 0)
 		return -errno;
-	/* A first line that is damaged has nothing before it that could have been cut short. */
-	if (offset && !result->header && replay.line > 1)
+	/* Nobody has been told of anything before the header was on the disk, whole. */
+	if (offset && !result->header && !replay.torn)
 		result->damaged_line = 1;
 	return result->damaged_line ? -EILSEQ : 0;
 }

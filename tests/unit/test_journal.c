@@ -685,10 +685,10 @@ static void headers(void **state)
 	for (size_t i = 0; i < COUNT(bad); ++i) {
 		*text = '\0';
 		line(text, bad[i]);
-		/* With nothing behind it, it is a file that was cut short while it began. */
-		assert_int_equal(replay_bytes(text, strlen(text)), 0);
-		assert_false(result.header);
-		assert_int_equal(result.dropped, 1);
+		/* With nothing behind it as well: a line that has its end was not cut short. */
+		if (replay_bytes(text, strlen(text)) != -EILSEQ)
+			fail_msg("'%s' alone", bad[i]);
+		assert_int_equal(result.damaged_line, 1);
 		line(text, "lease " KEY " - - 1 2");
 		if (replay_bytes(text, strlen(text)) != -EILSEQ)
 			fail_msg("'%s'", bad[i]);
@@ -704,6 +704,52 @@ static void headers(void **state)
 	assert_int_equal(replay_bytes(text, strlen(text)), -EILSEQ);
 	assert_int_equal(result.damaged_line, 2);
 	assert_int_equal(seen.headers, 1);
+}
+
+/* What is left of a first write: a part of it, or zeros; anything else is somebody's. */
+static void a_header_cut_short(void **state)
+{
+	static const char *const bad[] = {
+		"x", "wg-dynamic-leases", "rubbish", "wg-dynamic-leasez 1 wg0", " ",
+		"wg-dynamic-leases 2 ", "lease " KEY " - - 1 2",
+	};
+	char text[1024] = "", bytes[1024];
+	size_t header;
+
+	(void)state;
+	line(text, "wg-dynamic-leases 1 wg0 " SECRET_TEXT);
+	header = strlen(text);
+	line(text, "start " BOOT_ID " 4711 42");
+	for (size_t at = 1; at < header; ++at) {
+		/* Cut off, or zeros from there. */
+		for (size_t len = at; len <= strlen(text); len += strlen(text) - at) {
+			memset(bytes, 0, sizeof(bytes));
+			memcpy(bytes, text, at);
+			assert_int_equal(replay_bytes(bytes, len), 0);
+			assert_false(result.header);
+			assert_int_equal(result.dropped, 1);
+			bytes[at - 1] ^= 1;
+			if (at <= strlen("wg-dynamic-leases 1 "))
+				assert_int_equal(replay_bytes(bytes, len), -EILSEQ);
+		}
+	}
+	for (size_t i = 0; i < COUNT(bad); ++i) {
+		strcpy(bytes, bad[i]);
+		assert_int_equal(replay_bytes(bytes, strlen(bytes)), i == 1 ? 0 : -EILSEQ);
+		/* With an end of its line, it is whole, and wrong. */
+		strcat(bytes, "\n");
+		assert_int_equal(replay_bytes(bytes, strlen(bytes)), -EILSEQ);
+		assert_int_equal(result.damaged_line, 1);
+	}
+	/* Zeros, and then something. */
+	memset(bytes, 0, sizeof(bytes));
+	bytes[200] = 'x';
+	assert_int_equal(replay_bytes(bytes, 201), -EILSEQ);
+	/* More than a header and a start. */
+	strcpy(bytes, "wg-dynamic-leases 1 ");
+	memset(bytes + strlen(bytes), 'x', 800);
+	assert_int_equal(replay_bytes(bytes, 2 * JOURNAL_LINE), -EILSEQ);
+	assert_int_equal(replay_bytes("\n", 1), -EILSEQ);
 }
 
 static void records_that_no_one_wrote(void **state)
@@ -796,10 +842,11 @@ static void zeros(void **state)
 	size_t len;
 
 	(void)state;
-	/* A file that a crash has left with its length alone. */
-	assert_int_equal(replay_bytes(text, 4096), 0);
+	/* A first write that a crash has left with its length alone; none is as long as the other. */
+	assert_int_equal(replay_bytes(text, 160), 0);
 	assert_false(result.header);
 	assert_int_equal(result.dropped, 1);
+	assert_int_equal(replay_bytes(text, 4096), -EILSEQ);
 	len = line(text, "wg-dynamic-leases 1 wg0 " SECRET_TEXT);
 	len = line(text, "lease " KEY " - - 1 2");
 	for (size_t more = 1; more < 150000; more += more < 10 ? 1 : 9973) {
@@ -878,6 +925,7 @@ int main(void)
 		cmocka_unit_test(damage_before_a_sync),
 		cmocka_unit_test(damage_behind_the_last_sync),
 		cmocka_unit_test(headers),
+		cmocka_unit_test(a_header_cut_short),
 		cmocka_unit_test(records_that_no_one_wrote),
 		cmocka_unit_test(a_zero_within_a_line),
 		cmocka_unit_test(checksums),

@@ -138,7 +138,8 @@ struct server {
 	uint32_t compact; /* the lease to be written next; LEASE_NONE: none */
 	bool journal_broken; /* not to be written to: only a new one helps */
 	bool journal_stale; /* it has records by the clock of an earlier boot */
-	bool journal_asked, renaming, fresh_failed, write_failed;
+	bool journal_asked, renaming, fresh_failed;
+	int journal_error; /* why nothing can be recorded, as was logged; 0: it can */
 	bool served_known; /* of the settings that were last in force: */
 	uint64_t served; /* the digest in the journal */
 	bool same_place; /* the device is still the one that the journal speaks of */
@@ -194,8 +195,11 @@ bool store_link_local(struct server *server, const uint8_t key[static KEY_LEN], 
 /* Records the digest of the settings in force, unless the journal has it. */
 void store_settings(struct server *server);
 
-/* Whether so many records could be written; `synced' counts as one. */
+/* Whether so many records could be written, `synced' counts as one; if not, that is logged. */
 bool store_room(struct server *server, uint32_t records);
+
+/* The line of the status that says why nothing can be recorded, if that is so; its length. */
+size_t store_status(const struct server *server, char *buf, size_t size);
 
 /* Writes the records. Returns whether they are in the file(s). */
 bool store_write(struct server *server);

@@ -153,13 +153,14 @@ bool journal_settings(struct journal *journal, uint64_t digest)
 	return seal(journal, sprintf(journal->buf + journal->len, "settings %016" PRIx64, digest));
 }
 
-bool journal_room(struct journal *journal, size_t len)
+int journal_room(struct journal *journal, size_t len)
 {
 	off_t end = lseek(journal->fd, 0, SEEK_END);
 
-	return end < 0 ||
-	       !fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, end, journal->len + len) ||
-	       (errno != ENOSPC && errno != EDQUOT);
+	if (end < 0 || !fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, end, journal->len + len) ||
+	    (errno != ENOSPC && errno != EDQUOT))
+		return 0;
+	return -errno;
 }
 
 int journal_write(struct journal *journal)

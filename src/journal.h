@@ -94,9 +94,9 @@ bool journal_settings(struct journal *journal, uint64_t digest);
 
 /*
  * Whether the file can grow by so many bytes more than what is to be written; they are kept free
- * for it. True as well where the file system can't tell (fallocate(2)).
+ * for it. Returns 0, also where the file system can't tell (fallocate(2)); -ENOSPC or -EDQUOT.
  */
-bool journal_room(struct journal *journal, size_t len);
+int journal_room(struct journal *journal, size_t len);
 
 /*
  * Writes what is to be written, whole or, as far as that can be had, not at all: a part that got

@@ -145,7 +145,6 @@ void link_locals_reading(struct server *server)
 	l->passing = (l->wanted || l->given.count) && !l->pending && !server->journal_broken &&
 		     !order_is_later(&server->book, l->stamp);
 	l->peer = l->added = l->taken = l->clashes = 0;
-	l->no_room = false;
 	l->clash_sum = 0;
 }
 
@@ -237,10 +236,8 @@ static void look(struct server *server, uint32_t peer, bool given)
 	 * Recorded first: what a crash leaves in the device would be the administrator's. So what
 	 * can't be recorded is not given.
 	 */
-	if (!given && !record(server, key)) {
-		l->no_room = true;
+	if (!given && !record(server, key))
 		return;
-	}
 	if (order_link_local(server, false, key, &ip))
 		++l->added;
 	add(&l->next, key, false);
@@ -264,8 +261,6 @@ static void log_pass(struct server *server)
 		item->from = l->clash.ip;
 	}
 	l->clash_told = l->clash_sum;
-	if (l->no_room && !server->journal_broken)
-		server_log(server, EVENT_JOURNAL)->error = ENOSPC;
 }
 
 uint64_t link_locals_turn(struct server *server)

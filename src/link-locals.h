@@ -30,7 +30,7 @@ struct link_locals {
 	uint32_t at; /* of given */
 	uint32_t peer; /* of the reading */
 	bool passing;
-	bool room, no_room; /* to record, in this turn; none, in this pass */
+	bool room; /* to record, in this turn */
 	uint32_t pending, stamp; /* orders under way; what the last one was done at */
 	uint32_t added, taken, clashes; /* by this pass */
 	struct device_change clash; /* the first of them */

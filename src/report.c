@@ -129,10 +129,16 @@ static void line(const struct server_log_item *item)
 		log_line(LOG_NOTICE, "%u more lines were not logged", item->number);
 		break;
 	case EVENT_JOURNAL:
-		log_line(LOG_ERR, "cannot write the journal: %s", strerror(item->error));
+		log_line(LOG_ERR, "cannot write the journal: %s: no lease is given or renewed "
+			 "that it can't record", strerror(item->error));
 		break;
 	case EVENT_JOURNAL_NEW:
-		log_line(LOG_INFO, "the journal was written anew: %u records", item->number);
+		if (item->error)
+			log_line(LOG_WARNING, "cannot write the journal anew, it goes on as it "
+				 "is: %s", strerror(item->error));
+		else
+			log_line(LOG_INFO, "the journal was written anew: %u records are left",
+				 item->number);
 		break;
 	case EVENT_JOURNAL_CUT:
 		log_line(LOG_WARNING, "the journal ended in %u damaged lines, of a write that was "

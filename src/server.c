@@ -178,7 +178,7 @@ static size_t status_head(const struct server *server, char *buf)
 	if (*server->reload_error)
 		len += snprintf(buf + len, CONTROL_CHUNK - len, "reload_error=%.*s\n",
 				CONTROL_LINE - 32, server->reload_error);
-	return len;
+	return len + store_status(server, buf + len, CONTROL_CHUNK - len);
 }
 
 /* The options of all who have none of their own, which are lines already; 0 behind the last. */
@@ -444,6 +444,9 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	server->ready = true;
 	link_locals_missing(server);
 	calls_start(server);
+	/* The monitor's parent is still there to show it. */
+	store_room(server, CHANGE_RECORDS);
+	log_flush(server);
 	server_tell(server, SERVER_READY);
 }
 

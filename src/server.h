@@ -108,8 +108,8 @@ enum server_event {
 	EVENT_PUT_BACK, /* was in nobody's allowed-ips */
 	EVENT_REFUSED, /* reason */
 	EVENT_SUPPRESSED, /* number: refusals that were not logged */
-	EVENT_JOURNAL, /* error: writing failed */
-	EVENT_JOURNAL_NEW, /* number: records of the file that was written anew */
+	EVENT_JOURNAL, /* error: nothing can be recorded */
+	EVENT_JOURNAL_NEW, /* number: records of the file that was written anew; error: it was not */
 	EVENT_JOURNAL_CUT, /* number: damaged lines of a write that was cut short */
 	EVENT_DEVICE, /* error: an order failed */
 	EVENT_LINK_LOCALS, /* number: given; number2: taken back */

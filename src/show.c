@@ -41,6 +41,7 @@ const struct record_kind record_kinds[KINDS] = {
 		{ "dns", "dns", LIST },
 		{ "search", "search", LIST },
 		{ "mtu", "mtu", NUMBER },
+		{ "journal_error", "journal", TEXT },
 	} },
 	[COUNTER] = { "counter", {
 		{ "name", "", TEXT },

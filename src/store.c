@@ -9,6 +9,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -178,10 +179,29 @@ bool store_lease(struct server *server, uint32_t lease)
 	return store_record(server, &record);
 }
 
+/* Said once, as long as it is so. */
+static void cannot_write(struct server *server, int error)
+{
+	if (error != server->journal_error)
+		server_log(server, EVENT_JOURNAL)->error = error;
+	server->journal_error = error;
+}
+
+size_t store_status(const struct server *server, char *buf, size_t size)
+{
+	return server->journal_error ?
+		       snprintf(buf, size, "journal_error=cannot be written: %s\n",
+				strerror(server->journal_error)) :
+		       0;
+}
+
 /* The file that is being written anew is given up; the next try comes later. */
 static void fresh_drop(struct server *server, int error)
 {
-	server_log(server, EVENT_JOURNAL)->error = error;
+	if (server->journal_broken)
+		cannot_write(server, error);
+	else
+		server_log(server, EVENT_JOURNAL_NEW)->error = error;
 	journal_close(&server->fresh);
 	server->compact = LEASE_NONE;
 	server->journal_retry = now_ms() + RETRY_MS;
@@ -189,19 +209,26 @@ static void fresh_drop(struct server *server, int error)
 
 static void journal_failed(struct server *server, int error)
 {
-	server_log(server, EVENT_JOURNAL)->error = error;
+	cannot_write(server, error);
 	server->journal_broken = true;
 	server->journal_retry = 0;
 }
 
 bool store_room(struct server *server, uint32_t records)
 {
-	return !server->journal_broken &&
-	       journal_room(&server->journal, (size_t)records * JOURNAL_LINE);
+	int ret;
+
+	if (server->journal_broken)
+		return false;
+	ret = journal_room(&server->journal, (size_t)records * JOURNAL_LINE);
+	if (ret)
+		cannot_write(server, -ret);
+	return !ret;
 }
 
 bool store_write(struct server *server)
 {
+	bool any = server->journal.len;
 	int ret;
 
 	if (server->fresh.fd >= 0) {
@@ -216,9 +243,10 @@ bool store_write(struct server *server)
 	ret = journal_write(&server->journal);
 	if (ret == -EIO || server->journal.headless) /* nothing may be appended */
 		journal_failed(server, -ret);
-	else if (ret && !server->write_failed)
-		server_log(server, EVENT_JOURNAL)->error = -ret;
-	server->write_failed = ret;
+	else if (ret)
+		cannot_write(server, -ret);
+	else if (any)
+		server->journal_error = 0;
 	/* Whichever of the two is read after a crash, the record must be there. */
 	return !ret && !server->fresh_failed;
 }
@@ -280,7 +308,8 @@ void store_renamed(struct server *server, const struct server_journal *message)
 	journal_close(&server->journal);
 	server->journal = server->fresh;
 	server->fresh = (struct journal){ .fd = -1 };
-	server->journal_broken = server->journal_stale = server->write_failed = false;
+	server->journal_broken = server->journal_stale = false;
+	server->journal_error = 0;
 	server->same_place = true; /* it begins with that */
 	server_log(server, EVENT_JOURNAL_NEW)->number = server->journal.records;
 }

@@ -56,6 +56,10 @@ asks() { # CLIENT [REQUEST]: the addresses that it is answered, as `A/32 X/128'.
 	raw "$1" client "${2-$REQUEST}" | sed -n 's/^ip=//p' | xargs
 }
 
+gets() { # CLIENT: an address, of this family at least.
+	[[ $(asks "$1") == 192.0.2.* ]]
+}
+
 has() { # CLIENT ADDRESSES: they all stand in its allowed-ips; with none, nothing but its link-local.
 	local want
 	want=$(tr ' ' '\n' <<<"${LL[$1]}/128${2:+ $2}" | sort)
@@ -414,4 +418,39 @@ free_disk() {
 	stop
 	on srv cat "$JOURNAL" | sealed check >/dev/null
 	[ "$(on srv ls /var/lib/wg-dynamic | xargs)" = "wg0.leases wg0.served" ]
+}
+
+shown() { # what `show' says of the journal that can't be written: for people, in dump and json.
+	on srv wg-dynamic show wg0 | sed -n 's/^  journal: //p'
+	on srv wg-dynamic show wg0 dump | awk -F '\t' '$2 == "server" { print $NF }'
+	on srv wg-dynamic show wg0 json |
+		/usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)["wg0"]["server"].get("journalError", ()), sep="")'
+}
+
+@test "a start on a full disk says so at once, and show as long as it is so" {
+	local full="cannot be written: No space left on device"
+	fill_disk
+	run start
+	[ "$status" -eq 0 ]
+	[[ $output == *"wg0: cannot write the journal: No space left on device: no lease is given"* ]]
+	[ "$(shown)" = "$full"$'\n'"$full"$'\n'"$full" ]
+	raw c1 client "$REQUEST" | grep -q '^errno=4$'
+	sleep 6 # tried again meanwhile, and not said again
+	[ "$(grep -c "cannot write the journal" "$NS/srv/log")" -eq 0 ]
+	free_disk
+	wait_for 8 gets c1
+	[ "$(shown | xargs)" = "(none)" ]
+	# With a journal that needs no record at the start, and has no room for one.
+	while (($(on srv stat -c %s "$JOURNAL") % 4096 < 3400)); do
+		raw c1 client "$REQUEST" >/dev/null
+	done
+	stop
+	fill_disk
+	run start
+	[ "$status" -eq 0 ]
+	[[ $output == *"wg0: cannot write the journal: No space left on device: no lease is given"* ]]
+	[ "$(shown)" = "$full"$'\n'"$full"$'\n'"$full" ]
+	free_disk
+	[[ $(asks c1) == 192.0.2.* ]]
+	[ "$(shown | xargs)" = "(none)" ]
 }

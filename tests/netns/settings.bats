@@ -38,7 +38,7 @@ four() { # HOST: the IPv4 address that it is granted.
 	# Where no address can be had, there is nothing else either.
 	[ "$(ask c1 ip=192.0.2.129 want=route | head -n 1)" = errno=3 ]
 	[ "$(on srv wg dynamic show wg0 dump | grep -P '\tserver\t')" = \
-		$'wg0\tserver\t600\t(none)\t10.0.0.0/8,fd00:5::/48\t192.0.2.53\tcorp.example,x.example\t1380' ]
+		$'wg0\tserver\t600\t(none)\t10.0.0.0/8,fd00:5::/48\t192.0.2.53\tcorp.example,x.example\t1380\t(none)' ]
 	on srv wg dynamic show wg0 json | grep -qF '"routes":["10.0.0.0/8","fd00:5::/48"],"dns":["192.0.2.53"],"search":["corp.example","x.example"],"mtu":1380'
 	on srv wg dynamic show wg0 | grep -qxF '  mtu: 1380'
 	# Of 254, one is the server's own, and half is excluded with its broadcast address.

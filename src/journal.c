@@ -385,8 +385,8 @@ static bool replay_line(struct replay *replay, char *line, size_t len)
 }
 
 /*
- * What a crash may leave of a file's first write, a header and a start: a part, or its length alone,
- * which reads as zeros.
+ * What a crash may leave of a file's first write, which is a header and a start: a part of it, or
+ * its length alone, which reads as zeros.
  */
 static bool is_torn_header(const char *line, size_t len)
 {

@@ -65,9 +65,11 @@ static void fatal(const struct server_log_item *item, const char *interface)
 {
 	switch (item->reason) {
 	case REASON_JOURNAL_DAMAGED:
-		log_failure("line %u of %s/%s.leases is damaged, and so nothing was changed: mend "
-			    "or remove that line (its checksum is the last word), or restore the "
-			    "file", item->number, STATEDIR, interface);
+		log_failure("line %u of %s/%s.leases is damaged, and so nothing was changed: "
+			    "restore the file, or %s", item->number, STATEDIR, interface,
+			    item->number == 1 ? "move it away, which forgets all leases" :
+						"remove that line, which forgets the lease that "
+						"it is of");
 		break;
 	case REASON_JOURNAL_FOREIGN:
 		log_failure("%s/%s.leases holds the leases of another interface: move it away",

@@ -334,16 +334,20 @@ static void state_name(const struct server_setup *setup, const char *suffix, cha
 }
 
 /* Opens and locks the journal; the file of that name, not one that was just replaced. */
-static int open_locked(const struct server_setup *setup)
+static int open_locked(struct server_setup *setup)
 {
+	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
 	struct stat opened, named;
 	char name[64];
 	int fd;
 
 	state_name(setup, ".leases", name);
 	for (int i = 0; i < LOCK_TRIES; ++i) {
-		fd = openat(setup->state_fd, name,
-			    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		fd = openat(setup->state_fd, name, flags);
+		if (fd < 0 && errno == ENOENT) {
+			fd = openat(setup->state_fd, name, flags | O_CREAT | O_EXCL, 0600);
+			setup->journal_made = fd >= 0;
+		}
 		if (fd < 0)
 			return -errno;
 		if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &opened) &&
@@ -402,6 +406,29 @@ int server_setup_write_served(const struct server_setup *setup, const struct ser
 
 	state_name(setup, ".served", name);
 	return served_write(served, setup->state_fd, name);
+}
+
+/* Who has lost it must hear of that: those addresses may go to others. */
+static void say_begun(const struct server_setup *setup)
+{
+	const char *name = setup->start.interface;
+	struct stat st;
+
+	if (setup->journal_made)
+		log_line(LOG_NOTICE, "no journal at %s/%s.leases: begun anew, no lease is known",
+			 STATEDIR, name);
+	else if (!fstat(setup->journal_fd, &st) && !st.st_size)
+		log_line(LOG_WARNING, "%s/%s.leases is empty: begun anew, no lease is known",
+			 STATEDIR, name);
+}
+
+static void drop_made(const struct server_setup *setup)
+{
+	char name[64];
+
+	state_name(setup, ".leases", name);
+	if (setup->journal_made)
+		unlinkat(setup->state_fd, name, 0);
 }
 
 int server_setup_new_journal(struct server_setup *setup)
@@ -479,10 +506,13 @@ bool server_setup_open(struct server_setup *setup)
 	if (!open_journal(setup) || !server_setup_address(setup) || !open_sockets(setup))
 		goto failed;
 	ret = device_sweep(setup->start.interface);
-	if (!ret)
+	if (!ret) {
+		say_begun(setup);
 		return true;
+	}
 	log_failure("cannot change the device: %s", strerror(-ret));
 failed:
+	drop_made(setup);
 	control_unlink(setup->start.interface, "server");
 	return false;
 }

@@ -32,6 +32,7 @@ struct server_setup {
 	int call_fd; /* UDP */
 	int state_fd; /* the directory of journals */
 	int journal_fd; /* locked */
+	bool journal_made; /* there was none */
 	int fresh_fd; /* of a journal that is being written anew; -1: none */
 	int reading_fd; /* the first reading of the device, and the same mapped: */
 	struct reading reading;

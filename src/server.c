@@ -444,9 +444,8 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	server->ready = true;
 	link_locals_missing(server);
 	calls_start(server);
-	/* The monitor's parent is still there to show it. */
-	store_room(server, CHANGE_RECORDS);
-	log_flush(server);
+	if (!store_room(server, CHANGE_RECORDS))
+		log_flush(server); /* while the monitor's parent is there to show it */
 	server_tell(server, SERVER_READY);
 }
 

@@ -109,7 +109,7 @@ enum server_event {
 	EVENT_REFUSED, /* reason */
 	EVENT_SUPPRESSED, /* number: refusals that were not logged */
 	EVENT_JOURNAL, /* error: nothing can be recorded */
-	EVENT_JOURNAL_NEW, /* number: records of the file that was written anew; error: it was not */
+	EVENT_JOURNAL_NEW, /* number: records of the new file; error: there is none */
 	EVENT_JOURNAL_CUT, /* number: damaged lines of a write that was cut short */
 	EVENT_DEVICE, /* error: an order failed */
 	EVENT_LINK_LOCALS, /* number: given; number2: taken back */

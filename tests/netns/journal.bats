@@ -209,12 +209,56 @@ uptime_ms() {
 	done
 }
 
-@test "an empty file is as good as none" {
-	on srv touch "$JOURNAL"
-	start
+@test "without a journal, or with an empty one, it says that it begins anew; with another, no word" {
+	run start
+	[ "$status" -eq 0 ]
+	grep -qx "wg-dynamic: wg0: no journal at $JOURNAL: begun anew, no lease is known" <<<"$output"
+	stop
+	run start
+	[ "$status" -eq 0 ] && [[ $output != *anew* ]]
+	stop
+	on srv truncate -s 0 "$JOURNAL"
+	run start
+	[ "$status" -eq 0 ]
+	grep -qx "wg-dynamic: wg0: $JOURNAL is empty: begun anew, no lease is known" <<<"$output"
 	[[ $(asks c1) == 192.0.2.* ]]
 	stop
 	on srv cat "$JOURNAL" | sealed check >/dev/null
+	# What a start that failed has made is gone again.
+	on srv rm "$JOURNAL"
+	spawn srv taken /usr/bin/python3 -c 'import socket, time
+s = socket.socket(socket.AF_INET6)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("::", 970))
+s.listen()
+print("listens", flush=True)
+time.sleep(60)'
+	wait_for 5 grep -q listens "$NS/srv/taken.out"
+	run start
+	[ "$status" -eq 1 ] && [[ $output == *"cannot listen on "* && $output != *"no journal"* ]]
+	not on srv test -e "$JOURNAL"
+	on srv kill "$SPID"
+}
+
+@test "one line of something else is no journal: refused, and left as it is" {
+	local line sum
+	for line in 'rubbish\n' 'rubbish' "lease ${PUB[c1]} 192.0.2.7 - 1 3600000\n" '\n'; do
+		printf %b "$line" | on srv tee "$JOURNAL" >/dev/null
+		sum=$(on srv sha256sum "$JOURNAL")
+		run start
+		[ "$status" -eq 1 ]
+		grep -qx "wg-dynamic: wg0: line 1 of $JOURNAL is damaged, and so nothing was changed: restore the file, or move it away, which forgets all leases" <<<"$output"
+		[ "$(on srv sha256sum "$JOURNAL")" = "$sum" ]
+	done
+	# But what is left of a header, when the power went, is begun anew.
+	for line in 'wg-dynamic-leases 1 wg0 0001' '\0\0\0\0'; do
+		printf %b "$line" | on srv tee "$JOURNAL" >/dev/null
+		run start
+		[ "$status" -eq 0 ] && [[ $output == *"the journal ended in 1 damaged lines"* ]]
+		[[ $(asks c1) == 192.0.2.* ]]
+		stop
+		on srv cat "$JOURNAL" | sealed check >/dev/null
+	done
 }
 
 @test "written anew when most of it is dead; nothing is lost by that" {

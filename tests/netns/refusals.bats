@@ -205,12 +205,13 @@ journal_file() { # a journal of two leases, as a server leaves it.
 @test "server: the journal is damaged; its line is named, the file untouched" {
 	journal_file
 	on srv cp "$STATE/wg0.leases" /run/good
-	local sum line
+	local sum line remedy="move it away, which forgets all leases"
 	for line in 1 2 3 4; do
 		on srv sed "${line}s/[0-9]/x/" /run/good | on srv tee "$STATE/wg0.leases" >/dev/null
 		sum=$(on srv sha256sum "$STATE/wg0.leases")
-		server "wg0: line $line of $STATE/wg0.leases is damaged, and so nothing was changed: mend or remove that line (its checksum is the last word), or restore the file" \
+		server "wg0: line $line of $STATE/wg0.leases is damaged, and so nothing was changed: restore the file, or $remedy" \
 			wg0 pool 192.0.2.0/24
+		remedy="remove that line, which forgets the lease that it is of"
 		[ "$(on srv sha256sum "$STATE/wg0.leases")" = "$sum" ]
 		not on srv test -e "$STATE/wg0.leases.new"
 	done

@@ -210,6 +210,9 @@ bool store_sync(struct server *server);
 /* Notes where the device lives now, durably. */
 bool store_place(struct server *server);
 
+/* What is written does not count any more: nothing is, until there is a new file. */
+void store_gone(struct server *server);
+
 /* A new file has come, or an errno. */
 void store_new_file(struct server *server, int fd, int error);
 

@@ -67,6 +67,7 @@ struct monitor {
 	bool serving; /* the engine has said that it does */
 	struct served served; /* as the file has it */
 	bool served_failed; /* to be written */
+	bool journal_gone; /* which has been said */
 };
 
 static struct monitor monitor; /* large, and so not in the program's file */
@@ -164,6 +165,20 @@ static void stop(int exit_status)
 
 /* --- readings --- */
 
+/* Leases that only a file without a name knows would be lost with the next start. */
+static void check_journal(void)
+{
+	bool gone = !server_setup_journal_stands(&monitor.setup);
+
+	if (gone)
+		tell(SERVER_JOURNAL_GONE, -1);
+	if (gone && !monitor.journal_gone)
+		log_line(LOG_ERR, "%s/%s.leases was moved, removed or replaced: it is written anew "
+			 "with all leases of now; to use another one, stop the server first",
+			 STATEDIR, monitor.setup.start.interface);
+	monitor.journal_gone = gone;
+}
+
 /* It is tried again, and said again when the reason is another. */
 static void read_failed(uint64_t now, int error)
 {
@@ -227,6 +242,7 @@ static void reading_came(uint64_t now)
 	monitor.reading.stamp = monitor.child_stamp;
 	monitor.reading.began = monitor.child_began;
 	monitor.reading.cost = now - monitor.child_began;
+	check_journal();
 	tell_reading();
 	write_served();
 }

@@ -431,12 +431,39 @@ static void drop_made(const struct server_setup *setup)
 		unlinkat(setup->state_fd, name, 0);
 }
 
+bool server_setup_journal_stands(const struct server_setup *setup)
+{
+	struct stat opened, named;
+	char path[sizeof(STATEDIR) + 64] = STATEDIR "/";
+
+	/* By its whole path: the folder may be another one, too. */
+	state_name(setup, ".leases", path + sizeof(STATEDIR));
+	if (lstat(path, &named) < 0)
+		return errno != ENOENT;
+	return !fstat(setup->journal_fd, &opened) && opened.st_dev == named.st_dev &&
+	       opened.st_ino == named.st_ino;
+}
+
+/* The folder may have been moved or removed. */
+static void open_folder(struct server_setup *setup)
+{
+	int fd;
+
+	mkdir(STATEDIR, 0770);
+	fd = open(STATEDIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	close(setup->state_fd);
+	setup->state_fd = fd;
+}
+
 int server_setup_new_journal(struct server_setup *setup)
 {
 	char name[64];
 	int ret;
 
 	server_setup_drop_fresh(setup);
+	open_folder(setup);
 	state_name(setup, ".leases.new", name);
 	if (unlinkat(setup->state_fd, name, 0) < 0 && errno != ENOENT)
 		return -errno;

@@ -64,6 +64,9 @@ bool server_setup_address(const struct server_setup *setup);
 /* A warning in the log for each pool that the host has no route to by way of the interface. */
 void server_setup_routes(const struct server_setup *setup);
 
+/* Whether the journal in use is still the one that a start would read. */
+bool server_setup_journal_stands(const struct server_setup *setup);
+
 /* Opens an empty journal beside the one in use. Returns its descriptor, the setup's, or -errno. */
 int server_setup_new_journal(struct server_setup *setup);
 

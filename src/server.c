@@ -36,6 +36,7 @@ const struct message_rule server_engine_rules[SERVER_TYPES] = {
 	[SERVER_CALLER] = PLAIN_FD,
 	[SERVER_CONTROL] = PLAIN_FD,
 	[SERVER_JOURNAL] = { sizeof(struct server_journal), 0, 0, true },
+	[SERVER_JOURNAL_GONE] = PLAIN,
 	[SERVER_READING] = { sizeof(struct server_reading), 0, 0, true },
 	[SERVER_DONE] = { offsetof(struct server_done, errors), 1, DEVICE_BATCH, false },
 	[SERVER_RENAMED] = { sizeof(struct server_journal), 0, 0, false },
@@ -500,6 +501,9 @@ static void message_came(struct server *server, const union message_buffer *buff
 	case SERVER_JOURNAL:
 		if (server->started)
 			journal_came(server, message, fd);
+		break;
+	case SERVER_JOURNAL_GONE:
+		store_gone(server);
 		break;
 	case SERVER_READING:
 		reading_came(server, message, fd);

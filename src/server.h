@@ -24,6 +24,7 @@ enum server_message {
 	SERVER_CALLER, /* brings the UDP socket by which clients are called */
 	SERVER_CONTROL, /* brings the listening status socket */
 	SERVER_JOURNAL, /* brings a journal: the one there is, or an empty one that was asked for */
+	SERVER_JOURNAL_GONE, /* the journal's name is another file's by now, or nobody's */
 	SERVER_READING, /* brings a reading of the device */
 	SERVER_DONE, /* orders have been carried out */
 	SERVER_RENAMED, /* the new journal stands in the old one's place */
@@ -66,7 +67,7 @@ struct server_reload {
 };
 
 /*
- * SERVER_LISTEN, _CALLER, _CONTROL, _RENAMED, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME,
+ * SERVER_LISTEN, _CALLER, _CONTROL, _JOURNAL_GONE, _STOP, _READY, _READ, _NEW_JOURNAL, _RENAME,
  * _STOPPED.
  */
 struct server_plain {

@@ -274,6 +274,14 @@ bool store_place(struct server *server)
 
 /* --- writing anew --- */
 
+void store_gone(struct server *server)
+{
+	if (server->journal_broken)
+		return;
+	server->journal_broken = true;
+	server->journal_retry = 0;
+}
+
 void store_new_file(struct server *server, int fd, int error)
 {
 	server->journal_asked = false;

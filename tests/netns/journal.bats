@@ -24,6 +24,7 @@ teardown_file() {
 setup() {
 	load lib
 	stop
+	on srv mountpoint -q /var/lib/wg-dynamic || on srv mount -t tmpfs tmpfs /var/lib/wg-dynamic
 	on srv mount -o remount,size=50% /var/lib/wg-dynamic
 	on srv find /var/lib/wg-dynamic -type f -delete
 	plain c1 c2
@@ -68,6 +69,10 @@ has() { # CLIENT ADDRESSES: they all stand in its allowed-ips; with none, nothin
 
 left() { # CLIENT: seconds that its lease still runs, as the server shows it.
 	on srv wg-dynamic show wg0 dump | awk -v key="${PUB[$1]}" '$3 == key { print $5 }' | grep .
+}
+
+logged_times() { # TEXT N: so many lines of the server's log have that.
+	[ "$(grep -cF "$1" "$NS/srv/log")" -eq "$2" ]
 }
 
 # Appends the checksum (CRC-32C) to each line, or checks it.
@@ -497,4 +502,48 @@ shown() { # what `show' says of the journal that can't be written: for people, i
 	free_disk
 	[[ $(asks c1) == 192.0.2.* ]]
 	[ "$(shown | xargs)" = "(none)" ]
+}
+
+@test "the journal is moved, removed or replaced while it serves: written anew, with every lease" {
+	local how ips other dir=${JOURNAL%/*} n=0
+	on srv cp /etc/passwd /run/passwd
+	start
+	ips=$(asks c1)
+	for how in "rm $JOURNAL" "mv $JOURNAL $dir/away" "cp $JOURNAL $dir/other; mv $dir/other $JOURNAL" \
+		"rm $JOURNAL; ln -s /etc/passwd $JOURNAL" "umount -l $dir; rm -d $dir"; do
+		other=$(asks c2)
+		on srv sh -c "$how"
+		on srv wg-dynamic reload wg0 # or 30 seconds, or a request
+		((++n))
+		wait_for 5 logged_times "the journal was written anew" "$n"
+		logged_times "$JOURNAL was moved, removed or replaced: it is written anew" "$n"
+		on srv grep -qF "lease ${PUB[c1]} ${ips%%/*} " "$JOURNAL"
+		on srv grep -qF "lease ${PUB[c2]} ${other%%/*} " "$JOURNAL"
+		# And that is the one it goes on with.
+		raw c2 client 'release_ip=1\n\n' | grep -q '^errno=0$'
+		on srv tail -n 1 "$JOURNAL" | grep -qF "lease ${PUB[c2]} ${other%%/*},past "
+	done
+	on srv cmp /etc/passwd /run/passwd
+	stop
+	: >"$NS/srv/log"
+	start
+	wait_for 2 grep -q "leases: 1, and peers whose last address is remembered: 1" "$NS/srv/log"
+	[ "$(asks c1)" = "$ips" ]
+}
+
+@test "a journal that is gone and can't be written anew: no lease is given, until it can" {
+	local ips
+	start
+	ips=$(asks c1)
+	on srv rm "$JOURNAL"
+	on srv mkdir -p "$JOURNAL/x"
+	on srv wg-dynamic reload wg0
+	wait_for 5 grep -q "cannot write the journal: Is a directory" "$NS/srv/log"
+	[ "$(shown | sort -u)" = "cannot be written: Is a directory" ]
+	raw c2 client "$REQUEST" | grep -q '^errno=4$'
+	has c1 "$ips"
+	on srv rm -r "$JOURNAL"
+	wait_for 12 gets c2
+	[ "$(asks c1)" = "$ips" ]
+	logged_times "was moved, removed or replaced" 1
 }

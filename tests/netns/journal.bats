@@ -540,6 +540,7 @@ shown() { # what `show' says of the journal that can't be written: for people, i
 	on srv wg-dynamic reload wg0
 	wait_for 5 grep -q "cannot write the journal: Is a directory" "$NS/srv/log"
 	[ "$(shown | sort -u)" = "cannot be written: Is a directory" ]
+	on srv wg-dynamic reload wg0 # said once, however often it is seen
 	raw c2 client "$REQUEST" | grep -q '^errno=4$'
 	has c1 "$ips"
 	on srv rm -r "$JOURNAL"

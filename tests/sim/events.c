@@ -221,6 +221,12 @@ static void disk_changes(void)
 	trace("disk %d", sim_disk);
 }
 
+/* The engine is told so; that the file then is not there, tests of the real server show. */
+static void journal_is_gone(void)
+{
+	tell_plain(SERVER_JOURNAL_GONE, -1);
+}
+
 static void device_slows(void)
 {
 	monitor.cost = byte() & 1 ? 0 : byte();
@@ -239,7 +245,7 @@ static const struct {
 	void (*happens)(void);
 	uint8_t weight;
 } events[SIM_EVENT_TYPES] = {
-	{ "client asks", client_asks, 90 },
+	{ "client asks", client_asks, 88 },
 	{ "client babbles", client_babbles, 6 },
 	{ "client reads slowly", client_reads_slowly, 6 },
 	{ "client reads on", client_reads_on, 12 },
@@ -260,6 +266,7 @@ static const struct {
 	{ "daemon dies", daemon_dies, 3 },
 	{ "device slows", device_slows, 3 },
 	{ "disk changes", disk_changes, 3 },
+	{ "journal is gone", journal_is_gone, 2 },
 	{ "device is made anew", device_is_made_anew, 1 },
 	{ "power fails", power_fails, 1 },
 	{ "all rests", rest, 1 },

@@ -445,7 +445,7 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	server->ready = true;
 	link_locals_missing(server);
 	calls_start(server);
-	if (!store_room(server, CHANGE_RECORDS))
+	if (!store_room(server, CHANGE_RECORDS) && server->journal_error)
 		log_flush(server); /* while the monitor's parent is there to show it */
 	server_tell(server, SERVER_READY);
 }

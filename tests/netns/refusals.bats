@@ -150,7 +150,7 @@ MISSING="wg-dynamic: wg0: CAP_NET_ADMIN is missing: run it as root, or give that
 	# shellcheck disable=SC2154 # set by run
 	[ "$status" -eq 0 ] && grep -qx "wg-dynamic$line" <<<"$stderr"
 	run --separate-stderr on c1 wg dynamic client wg0
-	[ "$status" -eq 0 ] && [ "${stderr_lines[0]}" = "wg-dynamic$line" ]
+	[ "$status" -eq 0 ] && grep -qx "wg-dynamic$line" <<<"$stderr"
 	[ "$(on srv ps -o user= "$(pids srv server engine)")" = nobody ]
 }
 

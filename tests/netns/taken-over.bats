@@ -145,8 +145,8 @@ ask_c1() { # LINE...
 	local bytes
 	# Length, count, type: shorter than a head, types that do not exist or go the other way, too
 	# short, too long, too many, more than any message may be, and nothing at all.
-	for bytes in 4,0,12 8,0,0 8,0,20 8,0,4294967295 40,0,1 8,0,8 12,1,14 61,1,14 63,1,14 \
-		112,1,14 3262,65,14 16384,4294967295,14 16,0,12 8,1,12 0,0,0; do
+	for bytes in 4,0,13 8,0,0 8,0,21 8,0,4294967295 40,0,1 8,0,8 12,1,15 61,1,15 63,1,15 \
+		112,1,15 3262,65,15 16384,4294967295,15 16,0,13 8,1,13 0,0,0; do
 		hostile srv server "ready bytes=$bytes hang" "${CONF[@]}"
 		[[ $bytes == 0,* ]] || wait_for 5 logged srv "the engine broke the rules of the channel" 1
 		next_engine srv server

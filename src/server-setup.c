@@ -32,6 +32,7 @@
 
 enum {
 	LOCK_TRIES = 40, /* of 50 ms: an engine that is being killed still holds the lock */
+	BIND_TRIES = 100, /* of 50 ms: the kernel makes an address that is new usable when it can */
 };
 
 static const struct cidr server_address = { AF_INET6, 64, { 0xfe, 0x80 } };
@@ -266,6 +267,19 @@ void server_setup_routes(const struct server_setup *setup)
 
 /* --- sockets --- */
 
+static bool bind_patiently(int fd, const struct sockaddr_in6 *address)
+{
+	int ret;
+
+	for (int i = 0; i < BIND_TRIES; ++i) {
+		ret = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+		if (!ret || errno != EADDRNOTAVAIL)
+			return !ret;
+		usleep(50000);
+	}
+	return false;
+}
+
 /* A socket of this type at [fe80::]:970 of the interface and nowhere else; -1 with errno set. */
 static int open_socket(const struct server_setup *setup, int type)
 {
@@ -283,7 +297,7 @@ static int open_socket(const struct server_setup *setup, int type)
 	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, strlen(name) + 1) < 0 ||
 	    (type == SOCK_STREAM &&
 	     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0) ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	    !bind_patiently(fd, &address))
 		return -1; /* the process ends */
 	return fd;
 }

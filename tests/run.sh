@@ -24,7 +24,7 @@ if [[ $# == 2 && $1 == one ]]; then
 		;;
 	fuzz:*) exec timeout -k 10 1800 tests/fuzz/run.sh build/fuzz "${2#fuzz:}" ;;
 	systemd:*) exec nice -n 19 timeout -k 10 900 tests/vm/systemd.sh "${2#*:}" ;;
-	tests/packaging/*) exec timeout -k 10 1800 bats --tap "$2" ;;
+	tests/packaging/* | tests/analysis.bats) exec timeout -k 10 1800 bats --tap "$2" ;;
 	*/crash.bats | */cut.bats | */faults.bats | */day.bats) exec timeout -k 10 7200 bats --tap "$2" ;;
 	*.bats) exec timeout -k 10 400 bats --tap "$2" ;;
 	esac

@@ -64,7 +64,8 @@ found() { # TEXT: that is what cut.py finds wrong.
 }
 
 @test "a server that does not wait for the folder when it begins a journal is found out" {
-	mutant 's/^\tif \(!fsync\(setup->state_fd\)\)$/\tif (true)/'
+	mutant 's/^\tif \(!fsync\(setup->state_fd\)\)$/\tif (true)/
+		s/fsync\(dir_fd\) < 0/false/'
 	found "peer .* was told .* until .*, has {}"
 }
 

@@ -98,11 +98,15 @@ same_files() { # NUMBER
 	(($(files "$ENGINE") <= $1))
 }
 
+slots_taken() {
+	(($(counter connections_open) > 1000 && $(files "$ENGINE") < 1100))
+}
+
 @test "slow senders and slow readers in every slot, while others are served" {
 	serve_many 540
 	spawn c1 slots /usr/bin/python3 "$NETNS/hostile.py" slots 530
 	wait_for 60 grep -qx open "$NS/c1/slots.out"
-	(($(counter connections_open) > 1000 && $(files "$ENGINE") < 1100))
+	wait_for 20 slots_taken
 	for _ in {1..10}; do
 		elapsed served 535
 		((MS < 5000))

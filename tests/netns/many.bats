@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Many clients at once, of a device that many.py plays: what a reload means for all of them.
+# Many clients at once, of a device that many.py plays, and what such a device shows of starts.
 
 bats_require_minimum_version 1.5.0
 
@@ -39,4 +39,16 @@ teardown() {
 	[[ $(out c1 burst) == [0-9].[0-9][0-9] ]]
 	echo "# of 1,000 clients the last had its address after $(out c1 burst) s" >&3
 	[ "$(on srv wg dynamic show wg0 dump | grep -c $'\tlease\t')" -eq 1000 ]
+}
+
+@test "an address that the kernel has not made usable yet is waited for" {
+	many_hosts 1
+	many_device 1
+	on srv ip address del fe80::/64 dev wg0
+	on srv ip link set wg0 arp on
+	on srv ip address add fe80::/64 dev wg0 # which asks first whether it is another's
+	on srv ip -o address show dev wg0 tentative | grep -q fe80::/64
+	on srv wg dynamic server wg0 pool 10.9.0.0/16
+	on srv ip -o address show dev wg0 tentative | not grep -q fe80::/64
+	three srv server
 }

@@ -359,6 +359,33 @@ status() { # HOST PID KEY: what /proc/PID/status says there.
 
 none=0000000000000000
 
+limit() { # HOST PID NAME: soft and hard.
+	on "$1" sed -n "s/^Max $3 *\([^ ]*\) *\([^ ]*\).*/\1 \2/p" "/proc/$2/limits"
+}
+
+limited() { # HOST PID FILES [SIZE]: so many open files, files of that size, and nothing else.
+	[[ $(limit "$1" "$2" processes) == "0 0" ]] || fail_with "processes" || return 1
+	[[ $(limit "$1" "$2" "open files") == "$3 $3" ]] || fail_with "open files" || return 1
+	[[ -z ${4-} || $(limit "$1" "$2" "file size") == "$4 $4" ]] || fail_with "file size"
+}
+
+as_user() { # HOST UID GID CMD...
+	on "$1" setpriv --reuid "$2" --regid "$3" --clear-groups "${@:4}"
+}
+
+hidden() { # HOST PID: even from others of its user, as it is not dumpable; so these are root's.
+	local user group file
+	user=$(status "$1" "$2" Uid)
+	group=$(status "$1" "$2" Gid)
+	set -- "$@" "${user%% *}" "${group%% *}"
+	[[ $(on "$1" stat -c %u:%g "/proc/$2/"{environ,mem,fd} | sort -u) == 0:0 ]] ||
+		fail_with "dumpable" || return 1
+	for file in environ mem maps fd/0; do
+		as_user "$1" "$3" "$4" test -r "/proc/self/$file" || return 1
+		not as_user "$1" "$3" "$4" head -c 1 "/proc/$2/$file" 2>/dev/null || return 1
+	done
+}
+
 confined() { # HOST PID: no user that could do anything, no capabilities, nothing to see.
 	local key
 	for key in Uid Gid; do # real, effective, saved, of the file system
@@ -373,6 +400,8 @@ confined() { # HOST PID: no user that could do anything, no capabilities, nothin
 		[[ -z $(on "$1" ls -A "/proc/$2/$key/") ]] || return 1
 		not on "$1" mkdir "/proc/$2/$key/new" || return 1 # not even root
 	done
+	[[ $(limit "$1" "$2" "core file size") == "0 0" ]] || fail_with "core" || return 1
+	hidden "$1" "$2"
 }
 
 filtered() { # HOST PID: it may not make all system calls, nor ever become more than it is.
@@ -400,6 +429,7 @@ open_files() { # HOST PID: what it has open, one a line, without numbers.
 	on srv wg-dynamic server wg0 pool 192.0.2.0/24
 	raw c1 client 'request_ip=1\n\n' | grep -q '^errno=0$'
 	confined srv "$(pids srv server engine)"
+	limited srv "$(pids srv server engine)" 1200
 	confined srv "$(pids srv server spawner)"
 	may_only srv "$(pids srv server monitor)" 0000000000001000
 	local pid
@@ -417,6 +447,7 @@ open_files() { # HOST PID: what it has open, one a line, without numbers.
 	exec {secret}</etc/shadow
 	on c1 wg-dynamic client wg0
 	confined c1 "$(pids c1 client engine)"
+	limited c1 "$(pids c1 client engine)" 32 0
 	confined c1 "$(pids c1 client spawner)"
 	may_only c1 "$(pids c1 client monitor)" 0000000000001400
 	local pid

@@ -184,11 +184,11 @@ static int engine_run(const struct sandbox_engine *engine, int fd)
 {
 	const struct rlimit none = { 0, 0 }, files = { engine->files, engine->files };
 
-	/* An engine must not outlive a spawner that was killed. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	/* Where there are fewer, accepting pauses when they run out. */
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (setrlimit(RLIMIT_NPROC, &none) < 0 ||
+	/* An engine must not outlive a spawner that was killed. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+	    setrlimit(RLIMIT_NPROC, &none) < 0 ||
 	    (engine->filter == FILTER_CLIENT && setrlimit(RLIMIT_FSIZE, &none) < 0) ||
 	    filter_engine(engine->filter))
 		return 1;

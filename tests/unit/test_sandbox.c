@@ -363,6 +363,74 @@ static void a_monitor_runs_nothing(void **state)
 	assert_int_equal(WEXITSTATUS(status), DONE);
 }
 
+static const struct {
+	const char *name;
+	long number;
+} denied[] = {
+#define DENIED(name) { #name, SYS_##name }
+	DENIED(execve), DENIED(execveat), DENIED(ptrace), DENIED(process_vm_readv),
+	DENIED(process_vm_writev), DENIED(personality),
+	DENIED(mount), DENIED(umount2), DENIED(pivot_root), DENIED(chroot), DENIED(setns),
+	DENIED(unshare), DENIED(open_by_handle_at),
+#ifdef SYS_mount_setattr
+	DENIED(open_tree), DENIED(move_mount), DENIED(fsopen), DENIED(fsconfig),
+	DENIED(fsmount), DENIED(fspick), DENIED(mount_setattr),
+#endif
+	DENIED(init_module), DENIED(finit_module), DENIED(delete_module), DENIED(kexec_load),
+	DENIED(bpf), DENIED(perf_event_open), DENIED(userfaultfd), DENIED(add_key),
+	DENIED(request_key), DENIED(keyctl),
+#ifdef SYS_kexec_file_load
+	DENIED(kexec_file_load),
+#endif
+#ifdef SYS_io_uring_setup
+	DENIED(io_uring_setup), DENIED(io_uring_enter), DENIED(io_uring_register),
+#endif
+#ifdef SYS_iopl
+	DENIED(iopl), DENIED(ioperm),
+#endif
+	DENIED(reboot), DENIED(swapon), DENIED(swapoff), DENIED(acct), DENIED(quotactl),
+	DENIED(sethostname), DENIED(setdomainname), DENIED(settimeofday),
+	DENIED(clock_settime), DENIED(clock_adjtime), DENIED(adjtimex),
+#ifdef SYS_clock_settime64
+	DENIED(clock_settime64), DENIED(clock_adjtime64),
+#endif
+};
+
+enum { DENIALS = sizeof(denied) / sizeof(denied[0]), UNFILTERED = DENIALS + 1 };
+
+/*
+ * Which is let through, or DENIALS. With all capabilities, and with arguments that are wrong
+ * without any effect: so it is the filter that says EPERM, and not what a call looks at itself.
+ */
+static int first_let_through(void)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_monitor())
+		return UNFILTERED;
+	for (int i = 0; i < DENIALS; ++i) {
+		errno = 0;
+		if (syscall(denied[i].number, -1L, -1L, -1L, -1L, -1L, -1L) != -1 || errno != EPERM)
+			return i;
+	}
+	return DENIALS;
+}
+
+static void a_monitor_is_denied_the_system(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	SKIP_UNFILTERED();
+	pid = fork();
+	if (!pid)
+		_exit(first_let_through());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_not_equal(WEXITSTATUS(status), UNFILTERED);
+	if (WEXITSTATUS(status) < DENIALS)
+		fail_msg("%s is let through", denied[WEXITSTATUS(status)].name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +440,7 @@ int main(void)
 		cmocka_unit_test(only_the_server_writes),
 		cmocka_unit_test(a_call_that_a_tracer_skips),
 		cmocka_unit_test(a_monitor_runs_nothing),
+		cmocka_unit_test(a_monitor_is_denied_the_system),
 	};
 
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);

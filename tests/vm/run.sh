@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Runs namespace tests in a virtual machine with the kernel of a suite (see vm.sh), on the WireGuard
-# of that kernel, and prints what bats does there: those with the tag vm, or all. Or tells by its
-# status whether that is possible on this machine.
+# of that kernel, and prints what bats does there: those with the tag vm, or all but those that
+# many.py plays a device for. Or tells by its status whether that is possible on this machine.
 
 usage="usage: ${0##*/} SUITE [all] | possible"
 [[ $# == 1 || ($# == 2 && $2 == all) ]] || { echo "$usage" >&2 && exit 1; }
@@ -16,8 +16,11 @@ possible() (
 [[ $1 != possible ]] || { possible; exit; }
 possible || { echo "1..0 # SKIP kernels are had from Debian by apt, for x86_64" && exit 0; }
 
-limit=1200 which="--filter-tags vm"
-[[ -z ${2-} ]] || limit=7200 which=""
+limit=1200 which="--filter-tags vm tests/netns"
+if [[ -n ${2-} ]]; then
+	mapfile -t files < <(grep -L "^[[:space:]]load many" tests/netns/*.bats)
+	limit=10800 which=${files[*]}
+fi
 programs=()
 for file in wg-dynamic wg wg-quick; do
 	programs+=(-f "build/$file:/wg-dynamic/build/$file")
@@ -29,7 +32,7 @@ trap 'rm -f "$console"' EXIT
 tests/vm/vm.sh -k "$1" -t "$limit" "${programs[@]}" -f tests:/wg-dynamic/tests \
 	-f README.md:/wg-dynamic/README.md -f src/systemd:/wg-dynamic/src/systemd "
 	echo '# Linux' \$(uname -r)
-	modprobe wireguard && cd /wg-dynamic && bats --tap $which tests/netns" | tee "$console"
+	modprobe wireguard && cd /wg-dynamic && BATS_TEST_TIMEOUT=600 bats --tap $which" | tee "$console"
 code=${PIPESTATUS[0]}
 
 # What is no TAP prove would not show.

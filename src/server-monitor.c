@@ -176,6 +176,9 @@ static void check_journal(void)
 		log_line(LOG_ERR, "%s/%s.leases was moved, removed or replaced: it is written anew "
 			 "with all leases of now; to use another one, stop the server first",
 			 STATEDIR, monitor.setup.start.interface);
+	/* What stood beside it may be gone as well. */
+	if (monitor.journal_gone && !gone)
+		memset(&monitor.served, 0, sizeof(monitor.served));
 	monitor.journal_gone = gone;
 }
 

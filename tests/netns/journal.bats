@@ -526,6 +526,8 @@ shown() { # what `show' says of the journal that can't be written: for people, i
 		on srv tail -n 1 "$JOURNAL" | grep -qF "lease ${PUB[c2]} ${other%%/*},past "
 	done
 	on srv cmp /etc/passwd /run/passwd
+	on srv wg-dynamic reload wg0
+	wait_for 5 on srv test -s "$dir/wg0.served"
 	stop
 	: >"$NS/srv/log"
 	start

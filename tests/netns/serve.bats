@@ -134,6 +134,7 @@ PreDown = wg dynamic stop %i' /etc/wireguard/wg0.conf
 		[[ $(state srv) == "$before" ]]
 	done <<-EOF
 		Pool = 198.51.100.0: Pool \`198.51.100.0' is not a network: write ADDRESS/BITS
+		LeaseTime =: LeaseTime \`' is not a number of seconds
 		LeaseTime = abc: LeaseTime \`abc' is not a number of seconds
 		PushRoute = 10.0.0.0/33: PushRoute \`10.0.0.0/33' is not a network
 		PushDNS = x: PushDNS \`x' is not the address of a resolver: domains are search domains

@@ -5,51 +5,97 @@
 
 #include "world.h"
 
-/* A line of the journal, read by other code than the product's. */
-static void journal_line(char *line)
+/*
+ * A line of the journal, read by other code than the product's: whose lease it is, its addresses
+ * (family 0: none that is held) and its end; NULL for another line.
+ */
+static struct peer *lease_line(const char *line, struct cidr ip[FAMILIES], uint64_t *until)
 {
-	char key[64], ips[FAMILIES][64];
+	char key[64], text[FAMILIES][64];
 	unsigned long long at, left;
 	struct peer *peer;
 
-	trace("on disk: %s", line);
-	if (sscanf(line, "lease %63s %63s %63s %llu %llu", key, ips[V4], ips[V6], &at, &left) != 5)
-		return;
+	if (sscanf(line, "lease %63s %63s %63s %llu %llu", key, text[V4], text[V6], &at, &left) != 5)
+		return NULL;
 	for (peer = world.peers; strcmp(peer->text, key);) {
 		if (++peer == world.peers + PEERS)
 			wrong("a record of nobody", -1, NULL);
 	}
 	for (int v = V4; v < FAMILIES; ++v) {
-		char *mark = strchr(ips[v], ',');
-		bool held = *ips[v] != '-' && (!mark || !strcmp(mark, ",reserved"));
+		char *mark = strchr(text[v], ',');
 
+		ip[v] = (struct cidr){ 0 };
+		if (*text[v] == '-' || (mark && strcmp(mark, ",reserved")))
+			continue;
 		if (mark)
 			*mark = '\0';
-		peer->durable[v] = (struct promise){ .until = at + left };
-		if (held)
-			peer->durable[v].ip = address(ips[v]);
+		ip[v] = address(text[v]);
+	}
+	*until = at + left;
+	return peer;
+}
+
+static void durable_line(const char *line)
+{
+	struct cidr ip[FAMILIES];
+	uint64_t until;
+	struct peer *peer;
+
+	trace("on disk: %s", line);
+	peer = lease_line(line, ip, &until);
+	for (int v = V4; peer && v < FAMILIES; ++v)
+		peer->durable[v] = (struct promise){ .ip = ip[v], .until = until };
+}
+
+/*
+ * What the administrator has given to the same peer meanwhile, both give at once: also where the
+ * engine dies between its record and its order, so that the next one finds both.
+ */
+static void written_line(const char *line)
+{
+	struct cidr ip[FAMILIES];
+	struct entry *entry;
+	uint64_t until;
+	struct peer *peer = lease_line(line, ip, &until);
+
+	for (int v = V4; peer && v < FAMILIES; ++v) {
+		entry = ip[v].family ? entry_of(&ip[v]) : NULL;
+		if (entry && !entry->ours && entry->peer == peer - world.peers &&
+		    entry->changed >= server.reading_began)
+			entry->leased = true;
 	}
 }
 
-void became_durable(const struct sim_file *file, size_t from)
+static void lines_of(const struct sim_file *file, size_t from, size_t to,
+		     void (*have)(const char *line))
 {
 	char line[JOURNAL_LINE + 1];
 
-	for (int p = 0; !from && p < PEERS; ++p)
-		memset(world.peers[p].durable, 0, sizeof(world.peers[p].durable));
 	while (from && file->bytes[from - 1] != '\n')
 		--from;
-	while (from < file->durable) {
+	while (from < to) {
 		const char *begin = file->bytes + from;
-		const char *end = memchr(begin, '\n', file->durable - from);
+		const char *end = memchr(begin, '\n', to - from);
 
 		if (!end || end - begin > JOURNAL_LINE)
 			return;
 		memcpy(line, begin, end - begin);
 		line[end - begin] = '\0';
-		journal_line(line);
+		have(line);
 		from += end - begin + 1;
 	}
+}
+
+void was_written(const struct sim_file *file, size_t from)
+{
+	lines_of(file, from, file->len, written_line);
+}
+
+void became_durable(const struct sim_file *file, size_t from)
+{
+	for (int p = 0; !from && p < PEERS; ++p)
+		memset(world.peers[p].durable, 0, sizeof(world.peers[p].durable));
+	lines_of(file, from, file->durable, durable_line);
 }
 
 static void check_pools(void)

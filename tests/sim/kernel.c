@@ -20,6 +20,7 @@ jmp_buf sim_crash;
 uint32_t sim_calls_left;
 enum sim_disk sim_disk;
 struct sim_file *sim_journal, *sim_fresh;
+void (*sim_written)(const struct sim_file *file, size_t from);
 void (*sim_durable)(const struct sim_file *file, size_t from);
 
 static enum sim_process running;
@@ -232,6 +233,8 @@ ssize_t __wrap_write(int fd, const void *buf, size_t len)
 	}
 	memcpy(file->bytes + file->len, buf, len);
 	file->len += len;
+	if (file == sim_journal)
+		sim_written(file, file->len - len);
 	return len;
 }
 

@@ -67,6 +67,9 @@ extern enum sim_disk sim_disk;
 extern struct sim_file *sim_journal; /* the one with the name */
 extern struct sim_file *sim_fresh; /* one that is being written anew, or NULL */
 
+/* Called whenever more of the journal is written. */
+extern void (*sim_written)(const struct sim_file *file, size_t from);
+
 /* Called whenever more of a file is durable, and for all that is, when it has got the name. */
 extern void (*sim_durable)(const struct sim_file *file, size_t from);
 

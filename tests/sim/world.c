@@ -133,6 +133,7 @@ void world_make(const uint8_t *bytes, size_t len)
 	sim_now = 100000;
 	sim_wall = 1800000000;
 	sim_disk = SIM_DISK_GOOD;
+	sim_written = was_written;
 	sim_durable = became_durable;
 	sim_files_reset();
 	for (int p = 0; p < PEERS; ++p) {

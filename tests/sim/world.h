@@ -227,6 +227,9 @@ void connections_drop(void);
 
 /* --- checks.c --- */
 
+/* More of the journal has been written: from this byte on. */
+void was_written(const struct sim_file *file, size_t from);
+
 /* More of the journal is on disk: from this byte on. */
 void became_durable(const struct sim_file *file, size_t from);
 

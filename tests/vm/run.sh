@@ -22,7 +22,7 @@ if [[ -n ${2-} ]]; then
 	limit=10800 which=${files[*]}
 fi
 programs=()
-for file in wg-dynamic wg wg-quick; do
+for file in wg-dynamic wg wg-quick ${2:+asan/wg-dynamic asan/hostile hostile clock.so}; do
 	programs+=(-f "build/$file:/wg-dynamic/build/$file")
 done
 console=$(mktemp) || exit 1

@@ -43,7 +43,7 @@ static bool fake_find(char path[static PATH_MAX], const char *name)
 
 /* --- another reading --- */
 
-/* ADDRESS or ADDRESS/BITS; *bits: of the prefix. */
+/* ADDRESS or ADDRESS/BITS, of three digits at most. */
 static bool is_prefix(const char *text, bool host)
 {
 	char ip[INET6_ADDRSTRLEN], bytes[16];
@@ -58,7 +58,8 @@ static bool is_prefix(const char *text, bool host)
 		return false;
 	if (!*slash)
 		return true;
-	if (!slash[1] || strspn(slash + 1, "0123456789") != strlen(slash + 1))
+	if (!slash[1] || strlen(slash + 1) > 3 ||
+	    strspn(slash + 1, "0123456789") != strlen(slash + 1))
 		return false;
 	for (const char *c = slash + 1; *c && bits <= most; ++c)
 		bits = bits * 10 + (*c - '0');

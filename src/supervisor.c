@@ -106,7 +106,8 @@ static void spawner_ready(struct watch *watch, uint32_t events)
 		return;
 	loop_remove(s->loop, watch);
 	if (!s->draining)
-		log_failure("the process that starts engines has died");
+		log_failure("the process that starts engines has died: this daemon ends, and is "
+		    "to be started again");
 	s->lost = true;
 	cut_off(s);
 }

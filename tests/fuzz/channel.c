@@ -45,6 +45,7 @@ static const struct shape to_client_engine[] = {
 	{ SERVER_JOURNAL, sizeof(struct server_journal), 0, 0, true },
 	{ SERVER_READING, sizeof(struct server_reading), 0, 0, true },
 	{ SERVER_DONE, HEAD + 8, 1, DEVICE_BATCH, false },
+	{ SERVER_JOURNAL_GONE, HEAD, 0, 0, false },
 	{ SERVER_RENAMED, sizeof(struct server_journal), 0, 0, false },
 	{ SERVER_RELOAD, sizeof(struct server_reload), 0, 0, false },
 	{ SERVER_STOP, HEAD, 0, 0, false }, { 0 },

@@ -146,9 +146,11 @@ lease_ended() { # HOST REASON ADDRESS...: does it say so of all of these?
 	done
 }
 
-kill_all() { # HOST client|server: SIGKILL to all of its processes, and they are gone.
+# SIGKILL to all of its processes, and they are gone; the monitor first, which would else undo what
+# it has set when it sees the others die.
+kill_all() { # HOST client|server
 	# shellcheck disable=SC2046 # several PIDs, the last of which may have ended with the first
-	on "$1" kill -KILL $(pids "$1" "$2") || true
+	on "$1" kill -KILL $(pids "$1" "$2" monitor) $(pids "$1" "$2") || true
 	wait_for 2 not pids "$1" "$2"
 }
 

@@ -148,7 +148,7 @@ used_up() {
 	hostile latency 2 200 >/dev/null
 	for _ in {1..8}; do
 		calm=$(hostile latency 2 300)
-		spawn c1 flood /usr/bin/python3 "$NETNS/hostile.py" flood 1
+		spawn c1 flood chrt -i 0 /usr/bin/python3 "$NETNS/hostile.py" flood 1
 		wait_for 5 grep -qx begun "$NS/c1/flood.out"
 		flooded=$(hostile latency 2 300)
 		on c1 kill "$SPID"

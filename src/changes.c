@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "changes.h"
-#include "lease.h"
+#include "siphash.h"
 
 enum { FIRST_PLACES = 64 };
 

@@ -2,13 +2,10 @@
 /* Readings and changes of the device; ipc.h decides whether it is the kernel's or userspace's. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +13,7 @@
 #include "device.h"
 #include "ipc.h"
 #include "net.h"
+#include "sealed.h"
 
 /* Says what it is to whoever finds it in `wg show'; no private key belongs to it. */
 static const uint8_t throw_away_key[KEY_LEN] = "wg-dynamic takes back addresses.";
@@ -26,13 +24,11 @@ struct builder {
 	struct device_head head;
 	struct device_peer *peers;
 	struct device_ip *ips;
-	uint32_t *order;
 	size_t room; /* of ips */
 };
 
 static bool add_ip(struct builder *b, const struct cidr *cidr, uint32_t peer)
 {
-	struct cidr all = { AF_INET6, 10, { 0xfe, 0x80 } };
 	struct device_ip *ip;
 
 	if (b->head.ips == b->room) {
@@ -45,9 +41,6 @@ static bool add_ip(struct builder *b, const struct cidr *cidr, uint32_t peer)
 	ip = &b->ips[b->head.ips++];
 	*ip = (struct device_ip){ .cidr = *cidr, .peer = peer };
 	cidr_mask(&ip->cidr);
-	b->head.lengths[cidr->family == AF_INET6][cidr->prefix] = 1;
-	if (peer != DEVICE_SELF && cidr->prefix < 128 && cidr_overlaps(&ip->cidr, &all))
-		b->head.wide_link_local = 1;
 	return true;
 }
 
@@ -69,13 +62,6 @@ static int ip_compare(const void *a, const void *b)
 {
 	return cidr_compare(&((const struct device_ip *)a)->cidr,
 			    &((const struct device_ip *)b)->cidr);
-}
-
-static int order_compare(const void *a, const void *b, void *data)
-{
-	const struct device_ip *ips = data;
-
-	return cidr_compare(&ips[*(const uint32_t *)a].cidr, &ips[*(const uint32_t *)b].cidr);
 }
 
 static void endpoint_of(struct cidr *endpoint, const struct wgpeer *peer)
@@ -128,7 +114,6 @@ static int build(struct builder *b, struct wgdevice *device)
 	struct wgpeer *peer, **sorted;
 	uint32_t i = 0;
 	bool whole;
-	int ret;
 
 	for_each_wgpeer(device, peer)
 		++b->head.peers;
@@ -143,29 +128,7 @@ static int build(struct builder *b, struct wgdevice *device)
 	free(sorted);
 	if (!whole)
 		return ENOMEM;
-	ret = net_addresses(add_own, b);
-	if (ret)
-		return -ret;
-	b->order = calloc(b->head.ips + 1, sizeof(*b->order));
-	if (!b->order)
-		return ENOMEM;
-	for (i = 0; i < b->head.ips; ++i)
-		b->order[i] = i;
-	qsort_r(b->order, b->head.ips, sizeof(*b->order), order_compare, b->ips);
-	return 0;
-}
-
-static bool write_all(int fd, const void *bytes, size_t len)
-{
-	const char *p = bytes;
-	ssize_t written;
-
-	for (; len; p += written, len -= written) {
-		written = write(fd, p, len);
-		if (written < 0)
-			return false;
-	}
-	return true;
+	return -net_addresses(add_own, b);
 }
 
 static int read_into(const char *name, int fd)
@@ -179,15 +142,8 @@ static int read_into(const char *name, int fd)
 		return ret;
 	b.head.mark = device->fwmark;
 	ret = build(&b, device);
-	if (ret)
-		return ret;
-	if (!write_all(fd, &b.head, sizeof(b.head)) ||
-	    !write_all(fd, b.peers, b.head.peers * sizeof(*b.peers)) ||
-	    !write_all(fd, b.ips, b.head.ips * sizeof(*b.ips)) ||
-	    !write_all(fd, b.order, b.head.ips * sizeof(*b.order)) ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return errno;
-	return 0; /* nothing is freed: the process ends */
+	/* Nothing is freed: the process ends. */
+	return ret ? ret : -reading_write(fd, &b.head, b.peers, b.ips);
 }
 
 /* --- in the monitor --- */
@@ -197,9 +153,9 @@ pid_t device_read(const char *name, int *fd)
 	pid_t pid;
 	int ret;
 
-	*fd = memfd_create("wg-dynamic device", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	*fd = sealed_open("wg-dynamic device");
 	if (*fd < 0)
-		return -errno;
+		return *fd;
 	pid = fork();
 	if (!pid) {
 		/* The monitor's signals are not for us: the default ends us with it. */
@@ -297,128 +253,4 @@ int device_unmark(const char *name)
 
 	snprintf(device.name, sizeof(device.name), "%s", name);
 	return ipc_set_device(&device);
-}
-
-/* --- in both halves --- */
-
-int reading_map(struct reading *reading, int fd)
-{
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	const struct device_head *head;
-	struct stat st;
-
-	if ((fcntl(fd, F_GET_SEALS) & seals) != seals || fstat(fd, &st) < 0 ||
-	    (size_t)st.st_size < sizeof(*head))
-		return -EPROTO;
-	head = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (head == MAP_FAILED)
-		return -errno;
-	reading->head = head;
-	reading->size = st.st_size;
-	reading->peers = (const struct device_peer *)(head + 1);
-	reading->ips = (const struct device_ip *)(reading->peers + head->peers);
-	reading->order = (const uint32_t *)(reading->ips + head->ips);
-	if (reading->size != sizeof(*head) + (size_t)head->peers * sizeof(*reading->peers) +
-	    (size_t)head->ips * (sizeof(*reading->ips) + sizeof(*reading->order))) {
-		reading_unmap(reading);
-		return -EPROTO;
-	}
-	return 0;
-}
-
-void reading_unmap(struct reading *reading)
-{
-	if (reading->head)
-		munmap((void *)reading->head, reading->size);
-	memset(reading, 0, sizeof(*reading));
-}
-
-uint32_t reading_peer(const struct reading *reading, const uint8_t key[static KEY_LEN])
-{
-	uint32_t low = 0, high = reading->head ? reading->head->peers : 0, mid;
-	int diff;
-
-	while (low < high) {
-		mid = low + (high - low) / 2;
-		diff = memcmp(key, reading->peers[mid].key, KEY_LEN);
-		if (!diff)
-			return mid;
-		if (diff < 0)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return DEVICE_NOBODY;
-}
-
-/* The place in order[] of the first entry that is not below cidr. */
-static uint32_t order_place(const struct reading *reading, const struct cidr *cidr)
-{
-	uint32_t low = 0, high = reading->head ? reading->head->ips : 0, mid;
-
-	while (low < high) {
-		mid = low + (high - low) / 2;
-		if (cidr_compare(&reading->ips[reading->order[mid]].cidr, cidr) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* The entry of exactly this prefix that is not the excepted peer's. */
-static const struct device_ip *exact(const struct reading *reading, const struct cidr *cidr,
-				     uint32_t except)
-{
-	uint32_t count = reading->head ? reading->head->ips : 0;
-	const struct device_ip *ip;
-
-	for (uint32_t at = order_place(reading, cidr); at < count; ++at) {
-		ip = &reading->ips[reading->order[at]];
-		if (cidr_compare(&ip->cidr, cidr))
-			break;
-		if (ip->peer != except)
-			return ip;
-	}
-	return NULL;
-}
-
-const struct device_ip *reading_exact(const struct reading *reading, const struct cidr *cidr)
-{
-	return exact(reading, cidr, DEVICE_NOBODY);
-}
-
-const struct device_ip *reading_holder(const struct reading *reading, const struct cidr *cidr,
-				       int over, uint32_t except)
-{
-	const struct device_ip *found;
-	struct cidr net = *cidr;
-
-	if (!reading->head)
-		return NULL;
-	for (int prefix = cidr->prefix; prefix > over; --prefix) {
-		if (!reading->head->lengths[cidr->family == AF_INET6][prefix])
-			continue;
-		net.prefix = prefix;
-		cidr_mask(&net);
-		found = exact(reading, &net, except);
-		if (found)
-			return found;
-	}
-	return NULL;
-}
-
-static int find_compare(const void *cidr, const void *ip)
-{
-	return cidr_compare(cidr, &((const struct device_ip *)ip)->cidr);
-}
-
-bool reading_has(const struct reading *reading, uint32_t peer, const struct cidr *ip)
-{
-	const struct device_peer *p;
-
-	if (peer >= (reading->head ? reading->head->peers : 0))
-		return false;
-	p = &reading->peers[peer];
-	return bsearch(ip, reading->ips + p->first, p->count, sizeof(*reading->ips), find_compare);
 }

@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 #include "cidr.h"
-#include "device.h"
+#include "reading.h"
 #include "pool.h"
+#include "siphash.h"
 
 #define LEASE_NONE UINT32_MAX
 
@@ -109,8 +110,5 @@ bool lease_ip(const struct lease *lease, int v, struct cidr *ip);
 
 /* Whether it holds an address in family v, or in any if v is FAMILIES. */
 bool lease_holds(const struct lease *lease, int v);
-
-/* SipHash-2-4 (Aumasson, Bernstein 2012) of data under the 16 bytes of key. */
-uint64_t siphash(const uint8_t key[static 16], const void *data, size_t len);
 
 #endif

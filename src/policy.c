@@ -2,31 +2,15 @@
 /* The memory file of what is set for each peer, and how it is looked into. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "policy.h"
-
-enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+#include "sealed.h"
 
 /* --- in the monitor --- */
-
-static int write_whole(int fd, const void *bytes, size_t len)
-{
-	const char *p = bytes;
-	ssize_t written;
-
-	for (; len; p += written, len -= written) {
-		written = write(fd, p, len);
-		if (written < 0)
-			return -errno;
-	}
-	return 0;
-}
 
 /* The texts, one behind the other, go to their place in the file while the peers are made. */
 static int write_texts(const struct settings *settings, struct policy_head *head,
@@ -38,7 +22,7 @@ static int write_texts(const struct settings *settings, struct policy_head *head
 
 	settings_options(settings, NULL, &options);
 	head->len = head->text = options_encode(text, &options, UINT32_MAX);
-	ret = write_whole(fd, text, head->len);
+	ret = sealed_write(fd, text, head->len);
 	for (uint32_t i = 0; !ret && i < head->peers; ++i) {
 		const struct settings_peer *peer = &settings->peers[i];
 
@@ -50,7 +34,7 @@ static int write_texts(const struct settings *settings, struct policy_head *head
 		peers[i].at = head->text;
 		peers[i].len = options_encode(text, &options, UINT32_MAX);
 		head->text += peers[i].len;
-		ret = write_whole(fd, text, peers[i].len);
+		ret = sealed_write(fd, text, peers[i].len);
 	}
 	return ret;
 }
@@ -64,23 +48,24 @@ int policy_make(const struct settings *settings)
 	size_t peers_size = head.peers * sizeof(struct policy_peer);
 	size_t reservations_size = head.reservations * sizeof(struct reservation);
 	struct policy_peer *peers = calloc(head.peers + 1, sizeof(*peers));
-	int fd = memfd_create("wg-dynamic settings", MFD_CLOEXEC | MFD_ALLOW_SEALING), ret = 0;
+	int fd = sealed_open("wg-dynamic settings"), ret = peers ? 0 : -ENOMEM;
 
-	if (!peers || fd < 0 ||
-	    lseek(fd, sizeof(head) + peers_size + reservations_size, SEEK_SET) < 0)
-		ret = peers ? -errno : -ENOMEM;
+	if (fd < 0)
+		ret = fd;
+	if (!ret && lseek(fd, sizeof(head) + peers_size + reservations_size, SEEK_SET) < 0)
+		ret = -errno;
 	if (!ret)
 		ret = write_texts(settings, &head, peers, fd);
 	if (!ret && lseek(fd, 0, SEEK_SET) < 0)
 		ret = -errno;
 	if (!ret)
-		ret = write_whole(fd, &head, sizeof(head));
+		ret = sealed_write(fd, &head, sizeof(head));
 	if (!ret)
-		ret = write_whole(fd, peers, peers_size);
+		ret = sealed_write(fd, peers, peers_size);
 	if (!ret)
-		ret = write_whole(fd, settings->reservations, reservations_size);
-	if (!ret && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
-		ret = -errno;
+		ret = sealed_write(fd, settings->reservations, reservations_size);
+	if (!ret)
+		ret = sealed_close(fd);
 	free(peers);
 	if (ret && fd >= 0)
 		close(fd);
@@ -92,16 +77,12 @@ int policy_make(const struct settings *settings)
 int policy_map(struct policy *policy, int fd)
 {
 	const struct policy_head *head;
-	struct stat st;
+	const void *bytes;
+	int ret = sealed_map(fd, sizeof(*head), &bytes, &policy->size);
 
-	if ((fcntl(fd, F_GET_SEALS) & SEALS) != SEALS || fstat(fd, &st) < 0 ||
-	    (size_t)st.st_size < sizeof(*head))
-		return -EPROTO;
-	head = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (head == MAP_FAILED)
-		return -errno;
-	policy->head = head;
-	policy->size = st.st_size;
+	if (ret)
+		return ret;
+	policy->head = head = bytes;
 	policy->peers = (const struct policy_peer *)(head + 1);
 	policy->reservations = (const struct reservation *)(policy->peers + head->peers);
 	policy->text = (const char *)(policy->reservations + head->reservations);

@@ -3,17 +3,17 @@
  * SipHash-2-4, a keyed hash for short inputs, after the paper "SipHash: a fast short-input PRF".
  */
 
+#include <endian.h>
 #include <string.h>
 
-#include "lease.h"
+#include "siphash.h"
 
-static uint64_t read_le(const uint8_t *bytes, size_t len)
+static inline uint64_t read_le(const uint8_t *bytes)
 {
-	uint64_t word = 0;
+	uint64_t word;
 
-	for (size_t i = 0; i < len; ++i)
-		word |= (uint64_t)bytes[i] << (8 * i);
-	return word;
+	memcpy(&word, bytes, sizeof(word));
+	return le64toh(word);
 }
 
 static uint64_t rotate(uint64_t word, int bits)
@@ -38,7 +38,7 @@ static void rounds(uint64_t v[static 4], int count)
 
 uint64_t siphash(const uint8_t key[static 16], const void *data, size_t len)
 {
-	const uint64_t k0 = read_le(key, 8), k1 = read_le(key + 8, 8);
+	const uint64_t k0 = read_le(key), k1 = read_le(key + 8);
 	uint64_t v[4] = {
 		k0 ^ 0x736f6d6570736575,
 		k1 ^ 0x646f72616e646f6d,
@@ -46,16 +46,18 @@ uint64_t siphash(const uint8_t key[static 16], const void *data, size_t len)
 		k1 ^ 0x7465646279746573,
 	};
 	const uint8_t *bytes = data;
+	uint8_t rest[8] = { 0 };
 	uint64_t word;
 	size_t left;
 
 	for (left = len; left >= 8; left -= 8, bytes += 8) {
-		word = read_le(bytes, 8);
+		word = read_le(bytes);
 		v[3] ^= word;
 		rounds(v, 2);
 		v[0] ^= word;
 	}
-	word = read_le(bytes, left) | (uint64_t)len << 56;
+	memcpy(rest, bytes, left);
+	word = read_le(rest) | (uint64_t)len << 56;
 	v[3] ^= word;
 	rounds(v, 2);
 	v[0] ^= word;

@@ -6,10 +6,10 @@
  */
 
 #include <netinet/in.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "sealed.h"
 #include "server-setup.h"
 #include "supervisor.h"
 
@@ -164,46 +164,30 @@ static int compare_entries(const void *a, const void *b)
 	return diff ? diff : cidr_compare(&x->cidr, &y->cidr);
 }
 
-static int compare_order(const void *a, const void *b, void *ips)
-{
-	const struct device_ip *list = ips;
-
-	return cidr_compare(&list[*(const uint32_t *)a].cidr, &list[*(const uint32_t *)b].cidr);
-}
-
 /* As the child of device_read() would make it. */
 static struct reading reading_of(struct device *from)
 {
-	struct layout {
-		struct device_head head;
-		struct device_peer peers[PEERS];
-	};
-	size_t most = sizeof(struct layout) + from->count * (sizeof(struct device_ip) + 4);
-	struct layout *l = mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				-1, 0);
-	struct device_ip *ips = (void *)(l + 1);
-	uint32_t *order;
+	struct device_head head = { .peers = PEERS };
+	struct device_peer peers[PEERS] = { 0 };
+	struct reading reading = { 0 };
+	int fd = sealed_open("reading");
 
-	must(l != MAP_FAILED);
-	qsort(from->entries, from->count, sizeof(*ips), compare_entries);
-	l->head.peers = PEERS;
+	qsort(from->entries, from->count, sizeof(*from->entries), compare_entries);
 	for (uint32_t i = 0; i < from->count; ++i) {
 		const struct device_ip *ip = &from->entries[i];
 
 		if (ip->peer == DEVICE_NOBODY)
 			break; /* the last of them */
-		if (ip->peer < PEERS && !l->peers[ip->peer].count++)
-			l->peers[ip->peer].first = i;
-		l->head.lengths[ip->cidr.family == AF_INET6][ip->cidr.prefix] = 1;
-		ips[l->head.ips++] = *ip;
+		if (ip->peer < PEERS && !peers[ip->peer].count++)
+			peers[ip->peer].first = i;
+		++head.ips;
 	}
 	for (uint32_t i = 0; i < PEERS; ++i)
-		key_of(l->peers[i].key, i);
-	order = (void *)(ips + l->head.ips);
-	for (uint32_t i = 0; i < l->head.ips; ++i)
-		order[i] = i;
-	qsort_r(order, l->head.ips, sizeof(*order), compare_order, ips);
-	return (struct reading){ &l->head, l->peers, ips, order, most };
+		key_of(peers[i].key, i);
+	must(fd >= 0 && !reading_write(fd, &head, peers, from->entries));
+	must(!reading_map(&reading, fd));
+	close(fd);
+	return reading;
 }
 
 static void begin_reading(void)

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The device: a list of allowed-ips. */
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include "sealed.h"
 #include "world.h"
 
 int peer_of_key(const uint8_t *key)
@@ -127,12 +124,6 @@ static int by_address(const void *a, const void *b)
 			    &((const struct device_ip *)b)->cidr);
 }
 
-static int by_index(const void *a, const void *b, void *ips)
-{
-	return by_address((struct device_ip *)ips + *(const uint32_t *)a,
-			  (struct device_ip *)ips + *(const uint32_t *)b);
-}
-
 /* As the child of device_read() leaves it. */
 int reading_make(void)
 {
@@ -140,10 +131,9 @@ int reading_make(void)
 		struct device_head head;
 		struct device_peer peers[PEERS];
 		struct device_ip ips[ENTRIES + 1];
-		uint32_t order[ENTRIES + 1];
 	} r;
-	const struct cidr own = address("192.0.2.1"), link_local = address("fe80::/10");
-	int fd = memfd_create("reading", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	const struct cidr own = address("192.0.2.1");
+	int fd = sealed_open("reading");
 	struct device_head *head = &r.head;
 
 	memset(head, 0, sizeof(*head));
@@ -157,27 +147,14 @@ int reading_make(void)
 		for (uint32_t i = 0; i < world.entry_count; ++i) {
 			if (world.entries[i].peer == p)
 				r.ips[head->ips++] = (struct device_ip){ world.entries[i].ip, 0,
-									 head->peers };
+									 head->peers, 0 };
 		}
 		peer->count = head->ips - peer->first;
 		qsort(r.ips + peer->first, peer->count, sizeof(*r.ips), by_address);
 		++head->peers;
 	}
-	r.ips[head->ips++] = (struct device_ip){ own, 0, DEVICE_SELF };
-	for (uint32_t i = 0; i < head->ips; ++i) {
-		const struct cidr *cidr = &r.ips[i].cidr;
-
-		r.order[i] = i;
-		head->lengths[cidr->family == AF_INET6][cidr->prefix] = 1;
-		head->wide_link_local |= r.ips[i].peer != DEVICE_SELF && !cidr_is_host(cidr) &&
-					 cidr_overlaps(cidr, &link_local);
-	}
-	qsort_r(r.order, head->ips, sizeof(*r.order), by_index, r.ips);
-	if (fd < 0 || write(fd, head, sizeof(*head)) < 0 ||
-	    write(fd, r.peers, head->peers * sizeof(*r.peers)) < 0 ||
-	    write(fd, r.ips, head->ips * sizeof(*r.ips)) < 0 ||
-	    write(fd, r.order, head->ips * sizeof(*r.order)) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+	r.ips[head->ips++] = (struct device_ip){ own, 0, DEVICE_SELF, 0 };
+	if (fd < 0 || reading_write(fd, head, r.peers, r.ips))
 		wrong("no reading", -1, NULL);
 	return fd;
 }

@@ -10,13 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "fake_reading.h"
+#include "sealed.h"
 
 enum { PEERS = 64, IPS = 4096 };
 
@@ -24,7 +23,6 @@ static struct {
 	struct device_head head;
 	struct device_peer peers[PEERS];
 	struct device_ip ips[IPS];
-	uint32_t order[IPS];
 } fake;
 
 const uint8_t *fake_key(char name)
@@ -50,23 +48,10 @@ static int compare_ips(const void *a, const void *b)
 			    &((const struct device_ip *)b)->cidr);
 }
 
-static int compare_order(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	int diff = compare_ips(&fake.ips[x], &fake.ips[y]);
-
-	return diff ? diff : (x > y) - (x < y);
-}
-
 static void add_ip(struct cidr cidr, uint32_t peer)
 {
-	const struct cidr link_local = { AF_INET6, 10, { 0xfe, 0x80 } };
-
 	assert_true(fake.head.ips < IPS);
 	cidr_mask(&cidr);
-	fake.head.lengths[cidr.family == AF_INET6][cidr.prefix] = 1;
-	fake.head.wide_link_local |= peer != DEVICE_SELF && !cidr_is_host(&cidr) &&
-				     cidr_overlaps(&cidr, &link_local);
 	fake.ips[fake.head.ips++] = (struct device_ip){ .cidr = cidr, .peer = peer };
 }
 
@@ -95,14 +80,9 @@ static void add_part(const char *part, uint32_t peer)
 	qsort(fake.ips + first, fake.head.ips - first, sizeof(*fake.ips), compare_ips);
 }
 
-static void write_all(int fd, const void *bytes, size_t len)
-{
-	assert_int_equal(write(fd, bytes, len), len);
-}
-
 struct reading fake_reading(const char *text)
 {
-	int fd = memfd_create("reading", MFD_ALLOW_SEALING);
+	int fd = sealed_open("reading");
 	struct reading reading = { 0 };
 	const char *part;
 
@@ -123,16 +103,9 @@ struct reading fake_reading(const char *text)
 	part = part_of(text, '*');
 	if (part)
 		add_part(part, DEVICE_SELF);
-	for (uint32_t i = 0; i < fake.head.ips; ++i)
-		fake.order[i] = i;
-	qsort(fake.order, fake.head.ips, sizeof(*fake.order), compare_order);
 
 	assert_true(fd >= 0);
-	write_all(fd, &fake.head, sizeof(fake.head));
-	write_all(fd, fake.peers, fake.head.peers * sizeof(*fake.peers));
-	write_all(fd, fake.ips, fake.head.ips * sizeof(*fake.ips));
-	write_all(fd, fake.order, fake.head.ips * sizeof(*fake.order));
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
+	assert_int_equal(reading_write(fd, &fake.head, fake.peers, fake.ips), 0);
 	assert_int_equal(reading_map(&reading, fd), 0);
 	close(fd);
 	return reading;

@@ -17,11 +17,12 @@
 #include <cmocka.h>
 
 #include "engine.h"
+#include "sealed.h"
 
 enum { PEERS = 10000, BEGIN = 1000000, STEP = 10 };
 
 static struct server server;
-static struct device_head head = { .peers = PEERS, .ips = PEERS };
+static struct device_head head;
 static struct device_peer peers[PEERS];
 static struct device_ip ips[PEERS];
 static struct settings settings;
@@ -101,6 +102,7 @@ static void world(uint32_t count, uint8_t want)
 	};
 	struct cidr ip = { AF_INET, 32, { 10, 0 } };
 	uint32_t index;
+	int fd;
 
 	memset(&server, 0, sizeof(server));
 	memset(sent, 0, sizeof(sent));
@@ -108,7 +110,6 @@ static void world(uint32_t count, uint8_t want)
 	server.journal.fd = server.fresh.fd = -1;
 	server.ifindex = 9;
 	server.sweep = LEASE_NONE;
-	server.reading = (struct reading){ .head = &head, .peers = peers, .ips = ips };
 	server.book = (struct book){
 		.leases = &server.leases,
 		.pools = &server.pools,
@@ -118,7 +119,7 @@ static void world(uint32_t count, uint8_t want)
 	leases_open(&server.leases, &server.pools, server.secret);
 	settings_open(&settings);
 	tell(words);
-	head.peers = count;
+	head.peers = head.ips = count;
 	for (uint32_t i = 0; i < count; ++i) {
 		key_of(peers[i].key, i);
 		peers[i].first = i;
@@ -134,6 +135,12 @@ static void world(uint32_t count, uint8_t want)
 		leases_set(&server.leases, i, HOLDING_LEASED, &ip);
 		server.leases.list[i].want = want;
 	}
+	fd = sealed_open("reading");
+	assert_int_equal(reading_write(fd, &head, peers, ips), 0);
+	assert_int_equal(reading_map(&server.reading, fd), 0);
+	close(fd);
+	server.reading.peers = peers; /* which the tests change */
+	server.reading.ips = ips;
 	now = BEGIN;
 	room = UINT32_MAX;
 }
@@ -145,6 +152,7 @@ static int clear(void **state)
 	for (uint32_t i = 0; i < server.pools.count; ++i)
 		free(server.pools.list[i].used);
 	policy_unmap(&server.policy);
+	reading_unmap(&server.reading);
 	free(server.calls.leases);
 	journal_close(&server.journal);
 	settings_close(&settings);

@@ -20,6 +20,7 @@
 #include "fake_reading.h"
 #include "guard.h"
 #include "journal.h"
+#include "sealed.h"
 
 static struct guard guard;
 
@@ -129,15 +130,21 @@ static void derived_link_locals(void **state)
 /* Another peer, by a key that begins with the same bytes, does not take what one has got since. */
 static void keys_that_begin_alike(void **state)
 {
-	struct device_peer peers[2];
+	struct device_head head = { .peers = 2 };
+	struct reading reading = { 0 };
 	struct device_change twin;
+	struct device_peer peers[2];
+	int fd = sealed_open("reading");
 
 	(void)state;
 	world("A; B;");
 	guard.link_locals = true;
 	memcpy(peers, guard.reading.peers, sizeof(peers));
 	memset(peers[1].key, 'A', 8);
-	guard.reading.peers = peers;
+	assert_int_equal(reading_write(fd, &head, peers, NULL), 0);
+	assert_int_equal(reading_map(&reading, fd), 0);
+	close(fd);
+	guard_adopt(&guard, &reading, 0);
 	twin = change('B', OF_A);
 	memset(twin.key, 'A', 8);
 	assert_int_equal(guard_allow(&guard, &twin), 0);

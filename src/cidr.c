@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cidr.h"
+#include "text.h"
 
 unsigned int family_bits(uint8_t family)
 {
@@ -54,18 +55,90 @@ bool cidr_parse(struct cidr *c, const char *text, size_t len)
 	return true;
 }
 
+static char *put_ip4(char *at, const uint8_t *ip)
+{
+	for (int i = 0; i < 4; ++i) {
+		if (i)
+			*at++ = '.';
+		at = text_number(at, ip[i]);
+	}
+	return at;
+}
+
+static uint32_t group(const uint8_t *ip, int i)
+{
+	return ip[2 * i] << 8 | ip[2 * i + 1];
+}
+
+/* The longest run of zero groups, of at least two, the first of several: RFC 5952, section 4.2. */
+static int longest_zeros(const uint8_t *ip, int *length)
+{
+	int best = 8, run = 0;
+
+	*length = 1;
+	for (int i = 0; i < 8; ++i) {
+		run = group(ip, i) ? 0 : run + 1;
+		if (run > *length) {
+			*length = run;
+			best = i + 1 - run;
+		}
+	}
+	return best;
+}
+
+static char *put_ip6(char *at, const uint8_t *ip)
+{
+	int length, zeros = longest_zeros(ip, &length), digits;
+	uint32_t value;
+
+	for (int i = 0; i < 8; ++i) {
+		if (i == zeros) {
+			*at++ = ':';
+			i += length - 1;
+			if (i == 7)
+				*at++ = ':';
+			continue;
+		}
+		if (i)
+			*at++ = ':';
+		value = group(ip, i);
+		for (digits = 1; value >> 4 * digits; ++digits)
+			;
+		at = text_hex(at, value, digits);
+	}
+	return at;
+}
+
+char *cidr_put_ip(char *at, const struct cidr *c)
+{
+	static const uint8_t zeros[10];
+
+	if (c->family == AF_INET)
+		return put_ip4(at, c->ip);
+	if (c->family != AF_INET6)
+		return text_put(at, "(none)");
+	/* One that holds an IPv4 address is written with its dots. */
+	if (memcmp(c->ip, zeros, sizeof(zeros)))
+		return put_ip6(at, c->ip);
+	return inet_ntop(AF_INET6, c->ip, at, INET6_ADDRSTRLEN) ? at + strlen(at) : at;
+}
+
+char *cidr_put(char *at, const struct cidr *c)
+{
+	at = cidr_put_ip(at, c);
+	*at++ = '/';
+	return text_number(at, c->prefix);
+}
+
 const char *cidr_format_ip(char buf[static CIDR_STRLEN], const struct cidr *c)
 {
-	if (!inet_ntop(c->family, c->ip, buf, CIDR_STRLEN))
-		strcpy(buf, "(none)");
+	*cidr_put_ip(buf, c) = '\0';
 	return buf;
 }
 
 const char *cidr_format(char buf[static CIDR_STRLEN], const struct cidr *c)
 {
-	size_t len = strlen(cidr_format_ip(buf, c));
-
-	snprintf(buf + len, CIDR_STRLEN - len, "/%u", c->prefix);
+	*cidr_put(buf, c) = '\0';
 	return buf;
 }
 

@@ -31,6 +31,13 @@ void cidr_host(struct cidr *c, uint8_t family, const void *ip);
  */
 bool cidr_parse(struct cidr *c, const char *text, size_t len);
 
+/*
+ * Writes ADDRESS/BITS (RFC 5952, as inet_ntop() does), or the address alone, from `at' on, where
+ * there is room for CIDR_STRLEN; returns the place behind, without a NUL.
+ */
+char *cidr_put(char *at, const struct cidr *c);
+char *cidr_put_ip(char *at, const struct cidr *c);
+
 /* Writes ADDRESS/BITS and a NUL into buf; returns buf. */
 const char *cidr_format(char buf[static CIDR_STRLEN], const struct cidr *c);
 

@@ -105,8 +105,7 @@ void control_unlink(const char *interface, const char *role)
 
 static void session_close(struct control_session *session)
 {
-	loop_remove(session->control->loop, &session->watch);
-	close(session->watch.fd);
+	loop_close_watch(session->control->loop, &session->watch);
 	session->busy = false;
 	loop_change(session->control->loop, &session->control->listener, EPOLLIN);
 }

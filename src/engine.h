@@ -47,7 +47,7 @@ struct session {
 	struct server *server;
 	struct session *next, **before; /* all of them; the oldest first */
 	struct cidr from; /* the peer's link-local */
-	uint8_t peer[8]; /* the first bytes of the key of who may use it; zero: not known */
+	uint64_t peer; /* the first bytes of the key of who may use it; 0: not known */
 	enum session_state state;
 	uint64_t deadline; /* ms */
 	uint64_t reading_after; /* waits for a reading that began then or later; 0: not so */
@@ -60,8 +60,8 @@ struct session {
 	struct response response;
 	struct lines lines;
 	char *rest; /* bytes that came behind the request at hand, or NULL */
-	char *out; /* an answer on its way, or NULL */
-	size_t rest_len, out_len, out_sent;
+	char *out; /* what is left to send of an answer, or NULL */
+	size_t rest_len, out_len;
 };
 
 /* Changes of the device that were ordered together. */
@@ -229,6 +229,9 @@ void sessions_accept(struct watch *listener, uint32_t events);
 
 /* Answers, and goes on with the next request or closes. */
 void session_answer(struct session *session);
+
+/* Waits for what others do, until it is woken. */
+void session_wait(struct session *session);
 
 /* Closes at once. */
 void session_close(struct session *session);

@@ -43,7 +43,7 @@ static void refuse(struct session *session, enum server_reason reason, enum stat
 /* Waits for a reading that began at this time or later. */
 static void wait_reading(struct session *session, uint64_t after, bool stranger)
 {
-	session->state = SESSION_WAITING;
+	session_wait(session);
 	session->reading_after = after;
 	if (session->server->reading_began < after)
 		server_read(session->server, stranger);
@@ -90,7 +90,10 @@ static void end_first(struct session *session, uint32_t lease, const bool *famil
 		held |= lease_holds(&session->server->leases.list[lease], v);
 	}
 	/* What needs no change of the device has ended already: nobody would wake it. */
-	session->state = held ? SESSION_WAITING : SESSION_READY;
+	if (held)
+		session_wait(session);
+	else
+		session->state = SESSION_READY;
 	session->lease = held ? lease : LEASE_NONE;
 }
 
@@ -335,7 +338,7 @@ static void consider(struct commit *commit, struct session *session)
 		reconcile_lease(server, lease, false, commit->now);
 		l = &server->leases.list[lease];
 		if (l->flags & (LEASE_ENDING << V4 | LEASE_ENDING << V6)) {
-			session->state = SESSION_WAITING;
+			session_wait(session);
 			session->lease = lease;
 			return;
 		}

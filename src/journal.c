@@ -12,30 +12,39 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "containers.h"
-#include "encoding.h"
 #include "journal.h"
+#include "text.h"
 
 #define HEADER "wg-dynamic-leases 1 "
 
 enum { READ_CHUNK = 65536, CRC_DIGITS = 8 };
 
-/* CRC-32C (RFC 3720, appendix B.4), reflected, a table of all bytes. */
-static uint32_t crc32c(const char *bytes, size_t len)
+/* CRC-32C (RFC 3720, appendix B.4), reflected, four bytes at a time by a table for each. */
+static uint32_t crc32c(const char *text, size_t len)
 {
-	static uint32_t table[256];
+	static uint32_t table[4][256];
+	const uint8_t *bytes = (const uint8_t *)text;
 	uint32_t crc = UINT32_MAX;
 
-	for (uint32_t i = 0; !table[1] && i < 256; ++i) {
+	for (uint32_t i = 0; !table[3][1] && i < 256; ++i) {
 		uint32_t value = 255 - i;
 
-		/* From the end, so that table[1] is there only when all are. */
 		for (int bit = 0; bit < 8; ++bit)
 			value = value >> 1 ^ (value & 1 ? 0x82f63b78 : 0);
-		table[255 - i] = value;
+		table[0][255 - i] = value;
 	}
-	for (size_t i = 0; i < len; ++i)
-		crc = crc >> 8 ^ table[(crc ^ (uint8_t)bytes[i]) & 0xff];
+	/* From the end, so that table[3][1] is there only when all are. */
+	for (int i = 255; !table[3][1] && i; --i) {
+		for (int t = 1; t < 4; ++t)
+			table[t][i] = table[t - 1][i] >> 8 ^ table[0][table[t - 1][i] & 0xff];
+	}
+	for (; len >= 4; len -= 4, bytes += 4) {
+		crc ^= bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+		crc = table[3][crc & 0xff] ^ table[2][crc >> 8 & 0xff] ^
+		      table[1][crc >> 16 & 0xff] ^ table[0][crc >> 24];
+	}
+	while (len--)
+		crc = crc >> 8 ^ table[0][(crc ^ *bytes++) & 0xff];
 	return ~crc;
 }
 
@@ -58,47 +67,52 @@ static bool room_for(struct journal *journal, size_t len)
 	return true;
 }
 
-/* Ends the line of len bytes that stands at the end of the buffer. */
-static bool seal(struct journal *journal, int len)
+/* Ends the line that stands behind the buffer's bytes, up to end. */
+static bool seal(struct journal *journal, char *end)
 {
 	char *line = journal->buf + journal->len;
+	uint32_t crc = crc32c(line, end - line);
 
-	journal->len += len;
-	journal->len += sprintf(journal->buf + journal->len, " %08" PRIx32 "\n",
-				crc32c(line, len));
+	*end++ = ' ';
+	end = text_hex(end, crc, CRC_DIGITS);
+	*end++ = '\n';
+	journal->len = end - journal->buf;
 	return true;
 }
 
-static bool begin(struct journal *journal)
+/* Where the next line is to be written; NULL when there is no memory. */
+static char *begin(struct journal *journal)
 {
 	/* Room for the record and, where it is due, the one before it. */
 	if (!room_for(journal, 2 * JOURNAL_LINE))
-		return false;
-	if (!journal->synced)
-		return true;
-	journal->synced = false;
-	return seal(journal, sprintf(journal->buf + journal->len, "synced"));
+		return NULL;
+	if (journal->synced) {
+		journal->synced = false;
+		seal(journal, text_put(journal->buf + journal->len, "synced"));
+	}
+	return journal->buf + journal->len;
 }
 
 bool journal_header(struct journal *journal, const char *interface,
 		    const uint8_t secret[static JOURNAL_SECRET])
 {
-	int len;
+	char *at = begin(journal);
 
-	if (!begin(journal))
+	if (!at)
 		return false;
-	len = sprintf(journal->buf + journal->len, HEADER "%.15s ", interface);
+	at += sprintf(at, HEADER "%.15s ", interface);
 	for (int i = 0; i < JOURNAL_SECRET; ++i)
-		len += sprintf(journal->buf + journal->len + len, "%02x", secret[i]);
+		at = text_hex(at, secret[i], 2);
 	journal->header = true;
-	return seal(journal, len);
+	return seal(journal, at);
 }
 
 bool journal_start(struct journal *journal, const struct journal_start *start)
 {
-	return begin(journal) &&
-	       seal(journal, sprintf(journal->buf + journal->len, "start %s %" PRIu64 " %" PRIu32,
-				     start->boot_id, start->netns, start->ifindex));
+	char *at = begin(journal);
+
+	return at && seal(journal, at + sprintf(at, "start %s %" PRIu64 " %" PRIu32, start->boot_id,
+						start->netns, start->ifindex));
 }
 
 static const char *const holding_suffix[] = {
@@ -109,48 +123,54 @@ static const char *const holding_suffix[] = {
 
 bool journal_lease(struct journal *journal, const struct journal_lease *lease)
 {
-	char key[WG_KEY_LEN_BASE64], ip[CIDR_STRLEN], *line;
-	int len;
+	char *at = begin(journal);
 
-	if (!begin(journal))
+	if (!at)
 		return false;
-	line = journal->buf + journal->len;
-	key_to_base64(key, lease->key);
-	len = sprintf(line, "lease %s", key);
+	at = text_put(at, "lease ");
+	at = text_key(at, lease->key);
 	for (int v = V4; v < FAMILIES; ++v) {
+		*at++ = ' ';
 		if (lease->holding[v])
-			len += sprintf(line + len, " %s%s", cidr_format_ip(ip, &lease->ip[v]),
-				       holding_suffix[lease->holding[v]]);
+			at = text_put(cidr_put_ip(at, &lease->ip[v]),
+				      holding_suffix[lease->holding[v]]);
 		else
-			len += sprintf(line + len, " -");
+			*at++ = '-';
 	}
-	len += sprintf(line + len, " %" PRIu64 " %" PRIu64, lease->at, lease->left);
-	if (lease->want)
-		len += sprintf(line + len, " %u", lease->want);
+	*at++ = ' ';
+	at = text_number(at, lease->at);
+	*at++ = ' ';
+	at = text_number(at, lease->left);
+	if (lease->want) {
+		*at++ = ' ';
+		at = text_number(at, lease->want);
+	}
 	++journal->records;
-	return seal(journal, len);
+	return seal(journal, at);
 }
 
 static const char *const link_local_words[] = { "no-link-local", "link-local" };
 
 bool journal_link_local(struct journal *journal, const uint8_t key[static KEY_LEN], bool given)
 {
-	char text[WG_KEY_LEN_BASE64];
+	char *at = begin(journal);
 
-	if (!begin(journal))
+	if (!at)
 		return false;
-	key_to_base64(text, key);
+	at = text_put(at, link_local_words[given]);
+	*at++ = ' ';
 	++journal->records;
-	return seal(journal, sprintf(journal->buf + journal->len, "%s %s",
-				     link_local_words[given], text));
+	return seal(journal, text_key(at, key));
 }
 
 bool journal_settings(struct journal *journal, uint64_t digest)
 {
-	if (!begin(journal))
+	char *at = begin(journal);
+
+	if (!at)
 		return false;
 	++journal->records;
-	return seal(journal, sprintf(journal->buf + journal->len, "settings %016" PRIx64, digest));
+	return seal(journal, text_hex(text_put(at, "settings "), digest, 16));
 }
 
 int journal_room(struct journal *journal, size_t len)
@@ -241,8 +261,11 @@ struct replay {
 /* Takes the next word of a line, or NULL at its end. */
 static char *word(char **line)
 {
-	char *w = strsep(line, " ");
+	char *w = *line, *end = w ? strchr(w, ' ') : NULL;
 
+	if (end)
+		*end++ = '\0';
+	*line = end;
 	return w && *w ? w : NULL;
 }
 
@@ -313,7 +336,7 @@ static bool replay_lease(struct replay *replay, char *line)
 	char *key = word(&line);
 	uint64_t want = 0;
 
-	if (!key || !key_from_base64(lease.key, key) || !word_holding(&line, V4, &lease) ||
+	if (!key || !text_to_key(lease.key, key, strlen(key)) || !word_holding(&line, V4, &lease) ||
 	    !word_holding(&line, V6, &lease) || !word_number(&line, &lease.at) ||
 	    !word_number(&line, &lease.left) ||
 	    (line && !word_number(&line, &want)) || line || want > UINT8_MAX ||
@@ -330,7 +353,7 @@ static bool replay_link_local(struct replay *replay, char *line, bool given)
 	uint8_t key[KEY_LEN];
 	char *text = word(&line);
 
-	if (!text || !key_from_base64(key, text) || line)
+	if (!text || !text_to_key(key, text, strlen(text)) || line)
 		return false;
 	++replay->result->records;
 	replay->reader->link_local(replay->reader->data, key, given);
@@ -354,14 +377,14 @@ static bool replay_settings(struct replay *replay, char *line)
 /* One line, without its newline; it may be written into. */
 static bool replay_line(struct replay *replay, char *line, size_t len)
 {
-	char crc[CRC_DIGITS + 2], *end, *type;
+	char crc[CRC_DIGITS], *end, *type;
 	bool first = replay->line == 1;
 
 	if (len >= JOURNAL_LINE || len < CRC_DIGITS + 2 || memchr(line, '\0', len))
 		return false;
 	end = line + len - CRC_DIGITS - 1;
-	sprintf(crc, " %08" PRIx32, crc32c(line, end - line));
-	if (strcmp(end, crc))
+	text_hex(crc, crc32c(line, end - line), CRC_DIGITS);
+	if (*end != ' ' || memcmp(end + 1, crc, CRC_DIGITS))
 		return false;
 	*end = '\0';
 	type = word(&line);

@@ -74,16 +74,31 @@ void loop_change(struct loop *loop, struct watch *watch, uint32_t events)
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
 }
 
-void loop_remove(struct loop *loop, struct watch *watch)
+/* An event that has come for it already is not delivered. */
+static void forget(struct loop *loop, struct watch *watch)
 {
-	if (!watch->added)
-		return;
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	watch->added = false;
 	for (int i = loop->next; i < loop->pending; ++i) {
 		if (loop->batch[i].data.ptr == watch)
 			loop->batch[i].data.ptr = NULL;
 	}
+}
+
+void loop_remove(struct loop *loop, struct watch *watch)
+{
+	if (!watch->added)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	forget(loop, watch);
+}
+
+void loop_close_watch(struct loop *loop, struct watch *watch)
+{
+	if (watch->added)
+		forget(loop, watch);
+	if (watch->fd >= 0)
+		close(watch->fd);
+	watch->fd = -1;
 }
 
 static void timer_set(struct loop *loop, uint64_t at)

@@ -65,6 +65,12 @@ void loop_change(struct loop *loop, struct watch *watch, uint32_t events);
 void loop_remove(struct loop *loop, struct watch *watch);
 
 /*
+ * Likewise, and closes the descriptor, if there is one; no other may stand for the same file, as
+ * in the process that sent it here: then closing it ends the wait by itself.
+ */
+void loop_close_watch(struct loop *loop, struct watch *watch);
+
+/*
  * Until loop->stop: waits, calls ready() for each event, then turn(data), once for all the events
  * that came together. turn() returns when it wants to be called again if nothing comes:
  * milliseconds of now_ms(), 0 for at once, or NEVER.

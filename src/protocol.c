@@ -7,10 +7,10 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "protocol.h"
+#include "text.h"
 
 enum line { LINE_MORE, LINE_PAIR, LINE_BLANK, LINE_BAD };
 
@@ -77,32 +77,35 @@ bool number_parse(uint32_t *number, const char *text, uint32_t max)
 static enum line line_next(struct lines *lines, uint32_t limit, const char *data, size_t len,
 			   size_t *used, char **key, char **value)
 {
-	while (*used < len) {
-		char c = data[(*used)++];
+	const char *text = data + *used, *end = memchr(text, '\n', len - *used), *nul;
+	size_t taken = end ? (size_t)(end - text) : len - *used;
+	/* The last place in the buffer is the newline's. */
+	size_t room = sizeof(lines->line) - 1 - lines->len, left = limit - lines->total;
+	size_t most = room < left ? room : left;
 
-		if (++lines->total > limit || !c)
-			return LINE_BAD;
-		if (c != '\n') {
-			/* The last place in the buffer is the newline's. */
-			if (lines->len == sizeof(lines->line) - 1)
-				return LINE_BAD;
-			lines->line[lines->len++] = c;
-			continue;
-		}
-		if (!lines->len) {
-			lines->total = 0;
-			return LINE_BLANK;
-		}
-		lines->line[lines->len] = '\0';
-		lines->len = 0;
-		*key = lines->line;
-		*value = strchr(lines->line, '=');
-		if (!*value || *value == *key)
-			return LINE_BAD;
-		*(*value)++ = '\0';
-		return LINE_PAIR;
+	nul = memchr(text, '\0', taken < most ? taken : most);
+	if (nul || taken > most || (end && taken == left)) {
+		*used += (nul ? (size_t)(nul - text) : most) + 1;
+		return LINE_BAD;
 	}
-	return LINE_MORE;
+	memcpy(lines->line + lines->len, text, taken);
+	lines->len += taken;
+	lines->total += taken + (end != NULL);
+	*used += taken + (end != NULL);
+	if (!end)
+		return LINE_MORE;
+	if (!lines->len) {
+		lines->total = 0;
+		return LINE_BLANK;
+	}
+	lines->line[lines->len] = '\0';
+	lines->len = 0;
+	*key = lines->line;
+	*value = strchr(lines->line, '=');
+	if (!*value || *value == *key)
+		return LINE_BAD;
+	*(*value)++ = '\0';
+	return LINE_PAIR;
 }
 
 /* Notes that a key has come; false if it had come before. */
@@ -308,82 +311,90 @@ enum decoded response_decode(struct response *response, struct lines *lines, boo
 }
 
 /* Appends to a buffer that is known to be large enough for all that can come. */
-static void append(char *buf, size_t *len, const char *key, const char *value)
+static char *put(char *at, const char *key, const char *value)
 {
-	*len += snprintf(buf + *len, PROTOCOL_ENCODED - *len, "%s=%s\n", key, value);
+	at = text_put(at, key);
+	*at++ = '=';
+	at = text_put(at, value);
+	*at++ = '\n';
+	return at;
 }
 
-static void append_number(char *buf, size_t *len, const char *key, uint32_t number)
+static char *put_number(char *at, const char *key, uint32_t number)
 {
-	*len += snprintf(buf + *len, PROTOCOL_ENCODED - *len, "%s=%u\n", key, number);
+	at = text_put(at, key);
+	*at++ = '=';
+	at = text_number(at, number);
+	*at++ = '\n';
+	return at;
 }
 
-static void append_ip(char *buf, size_t *len, const struct cidr *ip)
+static char *put_ip(char *at, const struct cidr *ip)
 {
-	char text[CIDR_STRLEN];
-
-	append(buf, len, "ip", cidr_format(text, ip));
+	at = cidr_put(text_put(at, "ip="), ip);
+	*at++ = '\n';
+	return at;
 }
 
-static void append_want(char *buf, size_t *len, uint32_t want)
+static char *put_want(char *at, uint32_t want)
 {
-	char words[32];
-	size_t used = 0;
-
-	*words = '\0';
-	for (; want_word(want); want &= want - 1)
-		used += snprintf(words + used, sizeof(words) - used, "%s%s", used ? "," : "",
-				 want_word(want));
-	append(buf, len, "want", words);
+	at = text_put(at, "want=");
+	for (; want_word(want); want &= want - 1) {
+		at = text_put(at, want_word(want));
+		if (want_word(want & (want - 1)))
+			*at++ = ',';
+	}
+	*at++ = '\n';
+	return at;
 }
 
 size_t request_encode(char buf[static PROTOCOL_ENCODED], const struct request *request)
 {
-	size_t len = 0;
+	char *at = buf;
 
 	if (request->command == COMMAND_RELEASE_IP) {
-		append_number(buf, &len, "release_ip", 1);
+		at = put_number(at, "release_ip", 1);
 	} else {
-		append_number(buf, &len, "request_ip", 1);
+		at = put_number(at, "request_ip", 1);
 		if (request->wish[V4] == WISH_ANY)
-			append(buf, &len, "ip", "0.0.0.0/32");
+			at = put(at, "ip", "0.0.0.0/32");
 		if (request->wish[V4] == WISH_THIS)
-			append_ip(buf, &len, &request->ip[V4]);
+			at = put_ip(at, &request->ip[V4]);
 		if (request->wish[V6] == WISH_ANY)
-			append(buf, &len, "ip", "::/128");
+			at = put(at, "ip", "::/128");
 		if (request->wish[V6] == WISH_THIS)
-			append_ip(buf, &len, &request->ip[V6]);
+			at = put_ip(at, &request->ip[V6]);
 		if (request->lease_time)
-			append_number(buf, &len, "leasetime", request->lease_time);
+			at = put_number(at, "leasetime", request->lease_time);
 		if (request->extended)
-			append_want(buf, &len, request->want);
+			at = put_want(at, request->want);
 	}
-	buf[len++] = '\n';
-	return len;
+	*at++ = '\n';
+	return at - buf;
 }
 
 size_t response_encode(char buf[static PROTOCOL_ENCODED], const struct response *response,
 		       const struct request *request)
 {
-	size_t len = 0;
+	char *at = buf;
 
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (response->ip[v].family)
-			append_ip(buf, &len, &response->ip[v]);
+			at = put_ip(at, &response->ip[v]);
 	}
 	if (response->lease_time) {
-		append_number(buf, &len, "leasestart", response->lease_start);
-		append_number(buf, &len, "leasetime", response->lease_time);
+		at = put_number(at, "leasestart", response->lease_start);
+		at = put_number(at, "leasetime", response->lease_time);
 	}
 	if (request->extended && response->renew)
-		append_number(buf, &len, "renew", response->renew);
+		at = put_number(at, "renew", response->renew);
 	if (request->extended && response->retry)
-		append_number(buf, &len, "retry", response->retry);
+		at = put_number(at, "retry", response->retry);
 	if (response->options)
-		len += options_encode(buf + len, response->options, request->want);
-	append_number(buf, &len, "errno", response->status);
+		at += options_encode(at, response->options, request->want);
+	at = put_number(at, "errno", response->status);
 	if (response->status)
-		append(buf, &len, "errmsg", status_message(response->status));
-	buf[len++] = '\n';
-	return len;
+		at = put(at, "errmsg", status_message(response->status));
+	*at++ = '\n';
+	return at - buf;
 }

@@ -32,11 +32,7 @@ static void unlink_session(struct session *session)
 
 void session_close(struct session *session)
 {
-	if (session->watch.fd >= 0) {
-		loop_remove(&session->server->loop, &session->watch);
-		close(session->watch.fd);
-		session->watch.fd = -1;
-	}
+	loop_close_watch(&session->server->loop, &session->watch);
 	session->state = SESSION_CLOSED;
 	grant_unclaim(session);
 	if (session->orders) /* somebody will still speak of it */
@@ -74,29 +70,49 @@ static void drain(struct session *session)
 	session->rest_len = 0;
 }
 
-/* Sends what is left of the answer; true when all is. Closes when the peer is gone. */
-static bool send_out(struct session *session)
-{
-	ssize_t sent;
+static void session_ready(struct watch *watch, uint32_t events);
 
-	while (session->out_sent < session->out_len) {
-		sent = send(session->watch.fd, session->out + session->out_sent,
-			    session->out_len - session->out_sent, MSG_NOSIGNAL);
-		if (sent > 0) {
-			session->out_sent += sent;
-		} else if (sent < 0 && errno == EAGAIN) {
-			session->state = SESSION_ANSWERING;
-			loop_change(&session->server->loop, &session->watch,
-				    EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-			return false;
-		} else {
-			session_close(session);
-			return false;
-		}
-	}
-	free(session->out);
-	session->out = NULL;
+/*
+ * Waits for these events, too. Most requests are there, whole, as soon as the connection is, and
+ * are answered in the same turn: for those it would be two system calls for nothing.
+ */
+static bool session_watch(struct session *session, uint32_t events)
+{
+	struct loop *loop = &session->server->loop;
+
+	/* Edges only: while a request is at work, what comes must not wake us again and again. */
+	events |= EPOLLIN | EPOLLRDHUP | EPOLLET;
+	if (!session->watch.added)
+		return loop_add(loop, &session->watch, events);
+	loop_change(loop, &session->watch, events);
 	return true;
+}
+
+/*
+ * Sends an answer, or what is left of one. True when all is sent; if not, the rest is kept, or the
+ * session is closed, for its peer is gone or there is no memory.
+ */
+static bool send_out(struct session *session, const char *text, size_t len)
+{
+	size_t done = 0;
+	ssize_t sent = 0;
+	char *rest;
+
+	while (done < len && (sent = send(session->watch.fd, text + done, len - done,
+					  MSG_NOSIGNAL)) > 0)
+		done += sent;
+	rest = done < len && sent < 0 && errno == EAGAIN ? malloc(len - done) : NULL;
+	if (rest)
+		memcpy(rest, text + done, len - done);
+	free(session->out);
+	session->out = rest;
+	session->out_len = len - done;
+	if (done == len)
+		return true;
+	session->state = SESSION_ANSWERING;
+	if (!rest || !session_watch(session, EPOLLOUT))
+		session_close(session);
+	return false;
 }
 
 /*
@@ -117,7 +133,7 @@ static void session_read(struct session *session, bool answered)
 			     recv(session->watch.fd, buf, sizeof(buf), 0);
 		session->rest = NULL;
 		if (len < 0 && errno == EAGAIN) {
-			if (answered && !session->lines.total)
+			if ((answered && !session->lines.total) || !session_watch(session, 0))
 				session_close(session);
 			return;
 		}
@@ -164,6 +180,9 @@ static void answered(struct session *session)
 
 void session_answer(struct session *session)
 {
+	char text[PROTOCOL_ENCODED];
+	size_t len;
+
 	/* That nothing was changed would not be true: it has given up an address for another. */
 	if (session->response.status == STATUS_LATER && session->claimant != LEASE_NONE) {
 		session_close(session);
@@ -174,16 +193,9 @@ void session_answer(struct session *session)
 		session_close(session);
 		return;
 	}
-	session->out = malloc(PROTOCOL_ENCODED);
-	if (!session->out) {
-		session_close(session);
-		return;
-	}
-	session->out_len = response_encode(session->out, &session->response,
-					   &session->request);
-	session->out_sent = 0;
+	len = response_encode(text, &session->response, &session->request);
 	session->deadline = now_ms() + SESSION_MS;
-	if (send_out(session))
+	if (send_out(session, text, len))
 		answered(session);
 }
 
@@ -195,7 +207,8 @@ static void session_ready(struct watch *watch, uint32_t events)
 		session_close(session);
 	else if (session->state == SESSION_READING)
 		session_read(session, false);
-	else if (session->state == SESSION_ANSWERING && send_out(session))
+	else if (session->state == SESSION_ANSWERING &&
+		 send_out(session, session->out, session->out_len))
 		answered(session);
 }
 
@@ -203,21 +216,20 @@ static void session_ready(struct watch *watch, uint32_t events)
  * Who may send from this link-local by cryptokey routing, also without having it as /128: all
  * that come from one peer count together.
  */
-static void peer_of(const struct server *server, const struct cidr *ip, uint8_t peer[static 8])
+static uint64_t peer_of(const struct server *server, const struct cidr *ip)
 {
 	const struct device_ip *holder =
 		reading_holder(&server->reading, ip, -1, DEVICE_SELF);
+	uint64_t peer = 0;
 
-	memset(peer, 0, 8);
 	if (holder)
-		memcpy(peer, server->reading.peers[holder->peer].key, 8);
+		memcpy(&peer, server->reading.peers[holder->peer].key, sizeof(peer));
+	return peer;
 }
 
 static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
-			const struct cidr *ip, const uint8_t peer[static 8])
+			const struct cidr *ip, uint64_t peer)
 {
-	static const uint8_t unknown[8];
-	bool known = memcmp(peer, unknown, sizeof(unknown));
 	uint32_t same = 0;
 
 	if (ntohs(from->sin6_port) >= PRIVILEGED_PORT) {
@@ -225,8 +237,7 @@ static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
 		return false;
 	}
 	for (struct session *s = server->sessions; s; s = s->next)
-		same += known ? !memcmp(s->peer, peer, sizeof(s->peer)) :
-				!cidr_compare(&s->from, ip);
+		same += peer ? s->peer == peer : !cidr_compare(&s->from, ip);
 	if (same >= SESSIONS_PEER) {
 		server_refuse(server, REASON_TOO_MANY, ip);
 		return false;
@@ -245,8 +256,7 @@ static void make_room(struct server *server)
 	}
 }
 
-static void session_open(struct server *server, int fd, const struct cidr *from,
-			 const uint8_t peer[static 8])
+static void session_open(struct server *server, int fd, const struct cidr *from, uint64_t peer)
 {
 	struct session *session;
 
@@ -260,26 +270,29 @@ static void session_open(struct server *server, int fd, const struct cidr *from,
 	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
 	session->server = server;
 	session->from = *from;
-	memcpy(session->peer, peer, sizeof(session->peer));
+	session->peer = peer;
 	session->before = server->sessions_end;
 	*server->sessions_end = session;
 	server->sessions_end = &session->next;
 	++server->session_count;
 	++server->counters.connections;
 	begin(session);
-	/* Edges only: while a request is at work, what comes must not wake us again and again. */
-	if (loop_add(&server->loop, &session->watch, EPOLLIN | EPOLLRDHUP | EPOLLET))
-		session_read(session, false);
-	else
-		session_close(session);
+	session_read(session, false);
+}
+
+void session_wait(struct session *session)
+{
+	session->state = SESSION_WAITING;
+	/* Where that fails, a peer that hangs up goes unnoticed until it is answered. */
+	session_watch(session, 0);
 }
 
 void sessions_accept(struct watch *watch, uint32_t events)
 {
 	struct server *server = watch_owner(watch, struct server, listener);
 	struct sockaddr_in6 from = { 0 };
-	uint8_t peer[8];
 	struct cidr ip;
+	uint64_t peer;
 	socklen_t len;
 	int fd;
 
@@ -300,7 +313,7 @@ void sessions_accept(struct watch *watch, uint32_t events)
 			continue;
 		}
 		cidr_host(&ip, AF_INET6, &from.sin6_addr);
-		peer_of(server, &ip, peer);
+		peer = peer_of(server, &ip);
 		if (may_connect(server, &from, &ip, peer))
 			session_open(server, fd, &ip, peer);
 		else

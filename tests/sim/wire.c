@@ -296,6 +296,14 @@ void loop_remove(struct loop *loop, struct watch *watch)
 	watch->added = false;
 }
 
+void loop_close_watch(struct loop *loop, struct watch *watch)
+{
+	loop_remove(loop, watch);
+	if (watch->fd >= 0)
+		close(watch->fd);
+	watch->fd = -1;
+}
+
 static bool waits_for_accept(void)
 {
 	for (int i = 0; i < SIM_CONNECTIONS; ++i) {

@@ -260,10 +260,33 @@ static void assignable(void **state)
 	}
 }
 
+/* Groups of zeros in any places, and small ones. */
+static void writes_as_the_library_does(void **state)
+{
+	char expected[INET6_ADDRSTRLEN], text[CIDR_STRLEN];
+	struct cidr c = { AF_INET6, 128, { 0 } };
+
+	(void)state;
+	for (int n = 0; n < 100000; ++n) {
+		for (int i = 0; i < 8; ++i) {
+			uint32_t group = rand() % 3 ? (rand() & 0xffff) >> 4 * (rand() % 4) : 0;
+
+			c.ip[2 * i] = group >> 8;
+			c.ip[2 * i + 1] = group;
+		}
+		assert_non_null(inet_ntop(c.family, c.ip, expected, sizeof(expected)));
+		assert_string_equal(cidr_format_ip(text, &c), expected);
+		*cidr_put(text, &c) = '\0';
+		strcat(expected, "/128");
+		assert_string_equal(text, expected);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_and_writes),
+		cmocka_unit_test(writes_as_the_library_does),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(reads_no_further_than_its_length),
 		cmocka_unit_test(hosts),

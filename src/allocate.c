@@ -250,15 +250,14 @@ static bool decide_family(const struct search *search, const struct request *req
 	return true;
 }
 
-void decide(const struct book *book, uint32_t peer, const struct request *request,
+void decide(const struct book *book, uint32_t peer, uint32_t lease, const struct request *request,
 	    struct decision *decision)
 {
-	const uint8_t *key = book->reading->peers[peer].key;
 	const struct search search = {
 		.book = book,
 		.peer = peer,
-		.key = key,
-		.lease = leases_find(book->leases, key),
+		.key = book->reading->peers[peer].key,
+		.lease = lease,
 	};
 	bool all = true;
 

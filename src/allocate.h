@@ -47,8 +47,11 @@ struct decision {
 	uint32_t lease_time; /* seconds */
 };
 
-/* The peer is an index of the reading; what it holds must agree with the reading (reconcile.c). */
-void decide(const struct book *book, uint32_t peer, const struct request *request,
+/*
+ * The peer is an index of the reading, lease that of its key or LEASE_NONE; what it holds must
+ * agree with the reading (reconcile.c).
+ */
+void decide(const struct book *book, uint32_t peer, uint32_t lease, const struct request *request,
 	    struct decision *decision);
 
 /*

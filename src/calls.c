@@ -116,6 +116,8 @@ void calls_came(struct session *session, uint32_t lease)
 	struct server *server = session->server;
 
 	server->leases.list[lease].flags &= ~(LEASE_CALL | LEASE_CALLED);
+	if (!(session->request.want & ~WANT_CALL))
+		return;
 	policy_options(&server->policy, server->leases.list[lease].key, &options);
 	session->response.options = &options;
 }

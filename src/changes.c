@@ -5,26 +5,26 @@
 #include <string.h>
 
 #include "changes.h"
-#include "siphash.h"
 
 enum { FIRST_PLACES = 64 };
 
-static struct changed *place_of(const struct changes *changes, const struct cidr *ip)
+/* The place that an address has, or could have. */
+static struct changed *place_of(const struct changes *changes, const struct cidr *ip, uint32_t hash)
 {
-	uint32_t at = siphash(changes->secret, ip, sizeof(*ip));
-
-	for (;; ++at) {
+	for (uint32_t at = hash;; ++at) {
 		struct changed *place = &changes->list[at & (changes->places - 1)];
 
-		if (!place->ip.family || !cidr_compare(&place->ip, ip))
+		if (!place->ip.family || (place->hash == hash && !cidr_compare(&place->ip, ip)))
 			return place;
 	}
 }
 
 const struct changed *changes_of(const struct changes *changes, const struct cidr *ip)
 {
-	const struct changed *place = changes->places ? place_of(changes, ip) : NULL;
+	const struct changed *place = NULL;
 
+	if (changes->used)
+		place = place_of(changes, ip, hash_ip(&changes->hash, ip));
 	return place && place->ip.family ? place : NULL;
 }
 
@@ -44,7 +44,7 @@ static bool resize(struct changes *changes, uint32_t places, bool all, uint32_t 
 	for (uint32_t i = 0; i < count; ++i) {
 		if (!old[i].ip.family || (!all && (int32_t)(old[i].stamp - stamp) <= 0))
 			continue;
-		*place_of(changes, &old[i].ip) = old[i];
+		*place_of(changes, &old[i].ip, old[i].hash) = old[i];
 		++changes->used;
 	}
 	free(old);
@@ -54,14 +54,17 @@ static bool resize(struct changes *changes, uint32_t places, bool all, uint32_t 
 bool changes_note(struct changes *changes, const struct device_change *change, bool taken,
 		  uint32_t stamp)
 {
+	uint32_t hash = hash_ip(&changes->hash, &change->ip);
 	struct changed *place;
 
 	if (2 * (changes->used + 1) > changes->places &&
 	    !resize(changes, changes->places ? 2 * changes->places : FIRST_PLACES, true, 0))
 		return false;
-	place = place_of(changes, &change->ip);
+	place = place_of(changes, &change->ip, hash);
 	changes->used += !place->ip.family;
-	*place = (struct changed){ .ip = change->ip, .taken = taken, .stamp = stamp };
+	*place = (struct changed){
+		.ip = change->ip, .taken = taken, .stamp = stamp, .hash = hash
+	};
 	memcpy(place->key, change->key, sizeof(place->key));
 	return true;
 }

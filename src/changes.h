@@ -18,13 +18,14 @@ struct changed {
 	bool taken; /* else allowed, to: */
 	uint8_t key[KEY_LEN];
 	uint32_t stamp; /* counts what is done to the device; may wrap */
+	uint32_t hash; /* of ip */
 };
 
-/* Zeroed but for the secret to begin with. */
+/* Zeroed but for the hash to begin with. */
 struct changes {
 	struct changed *list; /* a hash table with open addressing */
 	uint32_t places, used; /* places: a power of two, or 0 */
-	uint8_t secret[16]; /* for the hash */
+	struct hash hash;
 };
 
 /* Notes that it was done; false when there is no memory. */

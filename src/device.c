@@ -190,10 +190,13 @@ static void ip_fill(struct wgallowedip *ip, const struct cidr *cidr)
 
 int device_allow(const char *name, const struct device_change *changes, size_t count)
 {
-	struct wgallowedip ips[DEVICE_BATCH] = { 0 };
-	struct wgpeer peers[DEVICE_BATCH] = { 0 };
+	struct wgallowedip ips[DEVICE_BATCH];
+	struct wgpeer peers[DEVICE_BATCH];
 	size_t last = 0;
 
+	/* Not all of them, which are large: mostly few are needed. */
+	memset(ips, 0, count * sizeof(*ips));
+	memset(peers, 0, count * sizeof(*peers));
 	for (size_t i = 0; i < count; ++i) {
 		/* Both addresses of a peer come one after the other: one entry for both. */
 		if (i && !memcmp(changes[i].key, peers[last].public_key, KEY_LEN)) {

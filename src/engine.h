@@ -58,10 +58,10 @@ struct session {
 	bool new_address[FAMILIES]; /* granted by this request */
 	struct request request;
 	struct response response;
-	struct lines lines;
 	char *rest; /* bytes that came behind the request at hand, or NULL */
 	char *out; /* what is left to send of an answer, or NULL */
 	size_t rest_len, out_len;
+	struct lines lines; /* the last: its buffer is not zeroed */
 };
 
 /* Changes of the device that were ordered together. */
@@ -285,9 +285,11 @@ void calls_released(struct server *server, uint32_t lease);
 void reconcile_reading(struct server *server, const struct server_reading *message, int fd);
 
 /*
- * Compares one lease with the reading. put_back: orders what is missing. May begin its end.
+ * Compares a lease with the reading, which has its peer. put_back: orders what is missing. May
+ * begin its end.
  */
-void reconcile_lease(struct server *server, uint32_t lease, bool put_back, uint64_t now);
+void reconcile_lease(struct server *server, uint32_t lease, uint32_t peer, bool put_back,
+		     uint64_t now);
 
 /* Goes on comparing all; returns when to be called again. */
 uint64_t reconcile_turn(struct server *server, uint64_t now);

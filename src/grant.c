@@ -125,15 +125,17 @@ static void undo_one(struct server *server, const struct undo *undo)
 }
 
 /* Carries a decision out in the table; the record is in the journal's buffer afterwards. */
-static bool apply(struct commit *commit, struct session *session, uint32_t peer,
+static bool apply(struct commit *commit, struct session *session, uint32_t peer, uint32_t known,
 		  const struct decision *decision)
 {
 	struct server *server = commit->server;
 	struct undo *undo = &commit->undo[commit->count];
-	uint32_t index = leases_make(&server->leases, server->reading.peers[peer].key);
+	uint32_t index = known;
 	uint64_t expires = commit->now + decision->lease_time * UINT64_C(1000);
 	struct lease *lease;
 
+	if (index == LEASE_NONE)
+		index = leases_make(&server->leases, server->reading.peers[peer].key);
 	if (index == LEASE_NONE)
 		return false;
 	lease = &server->leases.list[index];
@@ -283,7 +285,7 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 		refuse(session, REASON_LATER, STATUS_LATER);
 		return;
 	}
-	decide(&server->book, peer, &session->request, &decision);
+	decide(&server->book, peer, lease, &session->request, &decision);
 	if (!reading_suffices(session, &decision, commit->now))
 		return;
 	if (decision.unsure) {
@@ -315,7 +317,7 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 	};
 	session->state = SESSION_COMMITTED;
 	session->failed = false;
-	if (!apply(commit, session, peer, &decision)) {
+	if (!apply(commit, session, peer, lease, &decision)) {
 		session->response = (struct response){ 0 };
 		refuse(session, REASON_LATER, STATUS_LATER);
 	}
@@ -326,6 +328,7 @@ static void consider(struct commit *commit, struct session *session)
 	struct server *server = commit->server;
 	uint32_t peer = identify(session, commit->now), lease;
 	const struct lease *l;
+	const uint8_t *key;
 
 	if (peer == DEVICE_NOBODY)
 		return;
@@ -333,9 +336,10 @@ static void consider(struct commit *commit, struct session *session)
 		refuse(session, REASON_LATER, STATUS_LATER);
 		return;
 	}
-	lease = leases_find(&server->leases, server->reading.peers[peer].key);
+	key = server->reading.peers[peer].key;
+	lease = leases_find(&server->leases, key);
 	if (lease != LEASE_NONE) {
-		reconcile_lease(server, lease, false, commit->now);
+		reconcile_lease(server, lease, peer, false, commit->now);
 		l = &server->leases.list[lease];
 		if (l->flags & (LEASE_ENDING << V4 | LEASE_ENDING << V6)) {
 			session_wait(session);
@@ -343,8 +347,6 @@ static void consider(struct commit *commit, struct session *session)
 			return;
 		}
 	}
-	/* It may have been forgotten, or come back under another index. */
-	lease = leases_find(&server->leases, server->reading.peers[peer].key);
 	if (session->request.command == COMMAND_RELEASE_IP)
 		release(session, lease);
 	else

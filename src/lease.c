@@ -21,6 +21,7 @@ void leases_open(struct leases *leases, struct pools *pools, const uint8_t secre
 	for (int v = V4; v < FAMILIES; ++v)
 		leases->oldest[v] = leases->newest[v] = LEASE_NONE;
 	memcpy(leases->secret, secret, sizeof(leases->secret));
+	hash_open(&leases->hash, secret);
 }
 
 void leases_close(struct leases *leases)
@@ -49,12 +50,17 @@ bool lease_holds(const struct lease *lease, int v)
 
 static uint32_t key_bucket(const struct leases *leases, const uint8_t *key)
 {
-	return siphash(leases->secret, key, KEY_LEN) & (leases->buckets - 1);
+	return hash_key(&leases->hash, key) & (leases->buckets - 1);
 }
 
-static uint32_t ip_bucket(const struct leases *leases, int v, const uint8_t *ip)
+static size_t ip_len(int v)
 {
-	return siphash(leases->secret, ip, v == V4 ? 4 : 16) & (leases->buckets - 1);
+	return v == V4 ? 4 : 16;
+}
+
+static uint32_t ip_bucket(const struct leases *leases, const struct cidr *ip)
+{
+	return hash_ip(&leases->hash, ip) & (leases->buckets - 1);
 }
 
 static const uint8_t *ip_bytes(const struct lease *lease, int v)
@@ -65,8 +71,11 @@ static const uint8_t *ip_bytes(const struct lease *lease, int v)
 static void ip_link(struct leases *leases, uint32_t index, int v)
 {
 	struct lease *lease = &leases->list[index];
-	uint32_t *bucket = &leases->by_ip[v][ip_bucket(leases, v, ip_bytes(lease, v))];
+	struct cidr ip;
+	uint32_t *bucket;
 
+	lease_ip(lease, v, &ip);
+	bucket = &leases->by_ip[v][ip_bucket(leases, &ip)];
 	lease->next_ip[v] = *bucket;
 	*bucket = index;
 }
@@ -74,8 +83,11 @@ static void ip_link(struct leases *leases, uint32_t index, int v)
 static void ip_unlink(struct leases *leases, uint32_t index, int v)
 {
 	struct lease *lease = &leases->list[index];
-	uint32_t *at = &leases->by_ip[v][ip_bucket(leases, v, ip_bytes(lease, v))];
+	struct cidr ip;
+	uint32_t *at;
 
+	lease_ip(lease, v, &ip);
+	at = &leases->by_ip[v][ip_bucket(leases, &ip)];
 	while (*at != index)
 		at = &leases->list[*at].next_ip[v];
 	*at = lease->next_ip[v];
@@ -361,13 +373,12 @@ uint32_t leases_make(struct leases *leases, const uint8_t key[static KEY_LEN])
 uint32_t leases_owner(const struct leases *leases, const struct cidr *ip)
 {
 	int v = family_index(ip->family);
-	size_t len = v == V4 ? 4 : 16;
 	uint32_t index;
 
 	if (!leases->buckets)
 		return LEASE_NONE;
-	index = leases->by_ip[v][ip_bucket(leases, v, ip->ip)];
-	while (index != LEASE_NONE && memcmp(ip_bytes(&leases->list[index], v), ip->ip, len))
+	index = leases->by_ip[v][ip_bucket(leases, ip)];
+	while (index != LEASE_NONE && memcmp(ip_bytes(&leases->list[index], v), ip->ip, ip_len(v)))
 		index = leases->list[index].next_ip[v];
 	return index;
 }
@@ -393,21 +404,46 @@ static void drop(struct leases *leases, uint32_t index, int v)
 	lease->flags &= ~((LEASE_IN_DEVICE | LEASE_ENDING) << v);
 }
 
+/* Holds what it has in family v in another way. What else is known of the address stays known. */
+static void hold(struct leases *leases, uint32_t index, int v, enum holding holding)
+{
+	struct lease *lease = &leases->list[index];
+	bool held = lease_holds(lease, v);
+	struct pool *pool;
+	struct cidr ip;
+
+	if (lease->holding[v] != HOLDING_PAST && lease->holding[v] == holding)
+		return;
+	if (lease->holding[v] == HOLDING_PAST)
+		past_unlink(leases, index, v);
+	lease->holding[v] = holding;
+	lease_ip(lease, v, &ip);
+	pool = pools_find(leases->pools, &ip);
+	if (pool)
+		pool->leased += lease_holds(lease, v) - held;
+	if (holding == HOLDING_PAST)
+		past_link(leases, index, v);
+	heap_update(leases, index);
+}
+
 void leases_set(struct leases *leases, uint32_t index, enum holding holding,
 		const struct cidr *ip)
 {
 	struct lease *lease = &leases->list[index];
 	int v = family_index(ip->family);
-	uint32_t owner = leases_owner(leases, ip);
-	struct pool *pool = pools_find(leases->pools, ip);
-	uint8_t flags = owner == index ? lease->flags : 0;
+	struct pool *pool;
+	uint32_t owner;
 
-	if (owner != LEASE_NONE && owner != index)
+	if (lease->holding[v] && !memcmp(ip_bytes(lease, v), ip->ip, ip_len(v))) {
+		hold(leases, index, v, holding);
+		return;
+	}
+	owner = leases_owner(leases, ip);
+	pool = pools_find(leases->pools, ip);
+	if (owner != LEASE_NONE)
 		leases_forget(leases, owner, v);
 	drop(leases, index, v);
-	/* What was known of the same address stays known. */
-	lease->flags |= flags & ((LEASE_IN_DEVICE | LEASE_ENDING) << v);
-	memcpy(v == V4 ? lease->ip4 : lease->ip6, ip->ip, v == V4 ? 4 : 16);
+	memcpy(v == V4 ? lease->ip4 : lease->ip6, ip->ip, ip_len(v));
 	lease->holding[v] = holding;
 	ip_link(leases, index, v);
 	if (pool)

@@ -57,7 +57,8 @@ struct leases {
 	uint32_t *by_key, *by_ip[FAMILIES], buckets; /* a power of two */
 	uint32_t *heap, heaped;
 	uint32_t oldest[FAMILIES], newest[FAMILIES]; /* remembered addresses of a pool */
-	uint8_t secret[16]; /* for the keyed hash */
+	struct hash hash;
+	uint8_t secret[16]; /* for the address that a key has by siphash() */
 	struct pools *pools;
 };
 

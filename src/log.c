@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "text.h"
 
 static char log_interface[IFNAMSIZ];
 static bool log_to_syslog, log_with_priority;
@@ -46,18 +47,26 @@ void log_background(void)
 
 static void log_write(int priority, const char *format, va_list args)
 {
-	char line[1024], prefix[8] = "";
-	int saved = errno;
+	char line[1024], *text = line, *end;
+	int saved = errno, len;
 
-	vsnprintf(line, sizeof(line), format, args);
-	if (log_with_priority)
-		snprintf(prefix, sizeof(prefix), "<%d>", priority & 7);
-	if (log_to_syslog)
-		syslog(priority, "%s: %s", log_interface, line);
-	else if (*log_interface)
-		dprintf(STDERR_FILENO, "%swg-dynamic: %s: %s\n", prefix, log_interface, line);
-	else
-		dprintf(STDERR_FILENO, "wg-dynamic: %s\n", line);
+	if (!log_to_syslog) {
+		if (log_with_priority)
+			text += sprintf(text, "<%d>", priority & 7);
+		text = text_put(text, "wg-dynamic: ");
+		if (*log_interface)
+			text = text_put(text_put(text, log_interface), ": ");
+	}
+	len = vsnprintf(text, line + sizeof(line) - text, format, args);
+	end = line + sizeof(line) - 1;
+	if (len < end - text)
+		end = text + len;
+	if (log_to_syslog) {
+		syslog(priority, "%s: %s", log_interface, text);
+	} else {
+		*end++ = '\n';
+		(void)!write(STDERR_FILENO, line, end - line); /* whom should it be told to? */
+	}
 	errno = saved;
 }
 
@@ -67,6 +76,7 @@ void log_limit(unsigned int burst, unsigned int rate)
 	log_rate = rate;
 }
 
+/* Whether there is room for a line. */
 static bool log_room(void)
 {
 	struct timespec now;
@@ -80,12 +90,15 @@ static bool log_room(void)
 	log_last = now.tv_sec;
 	more = (uint64_t)passed * log_rate;
 	log_left = more < log_burst - log_left ? log_left + more : log_burst;
-	if (log_left) {
-		--log_left;
-		return true;
-	}
-	++log_dropped;
-	return false;
+	return log_left;
+}
+
+bool log_full(void)
+{
+	bool full = !log_room();
+
+	log_dropped += full;
+	return full;
 }
 
 void log_line(int priority, const char *format, ...)
@@ -93,8 +106,9 @@ void log_line(int priority, const char *format, ...)
 	unsigned int dropped = log_dropped;
 	va_list args;
 
-	if (!log_room())
+	if (log_full())
 		return;
+	log_left -= log_burst != 0;
 	log_dropped = 0;
 	if (dropped)
 		log_failure("there was too much to say: %u lines are left out", dropped);

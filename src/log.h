@@ -27,6 +27,12 @@ void log_limit(unsigned int burst, unsigned int rate);
 /* One line, without its newline; priority as in syslog(3). Keeps errno. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Whether a line would be left out by the limit now; if so it counts as left out, and need not be
+ * made.
+ */
+bool log_full(void);
+
 /* log_line() at LOG_ERR, whatever the limit; returns 1, to be returned from main. */
 int log_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -11,7 +11,6 @@
 
 #include "reading.h"
 #include "sealed.h"
-#include "siphash.h"
 
 #define NONE UINT32_MAX
 
@@ -28,12 +27,12 @@ static uint32_t buckets_for(uint32_t count)
 
 static uint32_t ip_bucket(const struct device_head *head, const struct cidr *cidr)
 {
-	return siphash(head->secret, cidr, sizeof(*cidr)) & (head->ip_buckets - 1);
+	return (hash_ip(&head->hash, cidr) + cidr->prefix) & (head->ip_buckets - 1);
 }
 
 static uint32_t peer_bucket(const struct device_head *head, const uint8_t *key)
 {
-	return siphash(head->secret, key, KEY_LEN) & (head->peer_buckets - 1);
+	return hash_key(&head->hash, key) & (head->peer_buckets - 1);
 }
 
 /* From the last to the first, so that a bucket has them in their order. */
@@ -78,10 +77,12 @@ int reading_write(int fd, struct device_head *head, struct device_peer *peers,
 		  struct device_ip *ips)
 {
 	uint32_t *peer_buckets, *ip_buckets;
+	uint8_t secret[16];
 	int ret = -ENOMEM;
 
-	if (getrandom(head->secret, sizeof(head->secret), 0) != sizeof(head->secret))
+	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
 		return -errno;
+	hash_open(&head->hash, secret);
 	fill_head(head, ips);
 	peer_buckets = calloc(head->peer_buckets, sizeof(*peer_buckets));
 	ip_buckets = calloc(head->ip_buckets, sizeof(*ip_buckets));

@@ -13,8 +13,7 @@
 #include <stdint.h>
 
 #include "cidr.h"
-
-enum { KEY_LEN = 32 };
+#include "hash.h"
 
 #define DEVICE_NOBODY UINT32_MAX /* no such peer */
 #define DEVICE_SELF (UINT32_MAX - 1) /* the holder of the host's own addresses */
@@ -40,7 +39,7 @@ struct device_head {
 	uint32_t mark; /* the firewall mark, 0: none */
 	uint32_t wide_link_local; /* some allowed-ips wider than /128 overlap fe80::/10 */
 	uint32_t peer_buckets, ip_buckets; /* powers of two */
-	uint8_t secret[16]; /* random, for the hash */
+	struct hash hash;
 	uint64_t lengths[2][3]; /* a bit for each prefix length there is: of IPv4, of IPv6 */
 };
 

@@ -358,17 +358,12 @@ static void put_back_address(struct server *server, uint32_t index, int v)
 	item->ip[!v].family = 0;
 }
 
-void reconcile_lease(struct server *server, uint32_t index, bool put_back, uint64_t now)
+void reconcile_lease(struct server *server, uint32_t index, uint32_t peer, bool put_back,
+		     uint64_t now)
 {
 	struct lease *lease = &server->leases.list[index];
-	uint32_t peer = reading_peer(&server->reading, lease->key);
 	struct cidr ip;
 
-	if (peer == DEVICE_NOBODY) {
-		if (put_back)
-			reconcile_absent(server, index, now);
-		return;
-	}
 	lease->flags &= ~LEASE_ABSENT;
 	/* What we have changed since is not in the reading. */
 	if (order_is_later(&server->book, lease->order))
@@ -460,11 +455,16 @@ uint64_t reconcile_turn(struct server *server, uint64_t now)
 	if (server->sweep == LEASE_NONE)
 		return NEVER;
 	for (int i = 0; i < SWEEP_SLICE && server->sweep < server->leases.count; ++i) {
-		const struct lease *lease = &server->leases.list[server->sweep];
+		uint32_t index = server->sweep++, peer;
+		const struct lease *lease = &server->leases.list[index];
 
-		if (lease->holding[V4] || lease->holding[V6])
-			reconcile_lease(server, server->sweep, true, now);
-		++server->sweep;
+		if (!lease->holding[V4] && !lease->holding[V6])
+			continue;
+		peer = reading_peer(&server->reading, lease->key);
+		if (peer == DEVICE_NOBODY)
+			reconcile_absent(server, index, now);
+		else
+			reconcile_lease(server, index, peer, true, now);
 	}
 	if (server->sweep < server->leases.count)
 		return 0;

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* What happened, in words. Numbers outside their enum are said to be so, and nothing else. */
 
-#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
-#include "containers.h"
-#include "encoding.h"
 #include "log.h"
 #include "report.h"
+#include "text.h"
 
 static const char *const reasons[REASON_TYPES] = {
 	[REASON_NONE] = "",
@@ -33,32 +31,38 @@ static const char *const reasons[REASON_TYPES] = {
 	[REASON_MEMORY] = "out of memory",
 };
 
-static const char *addresses(const struct server_log_item *item, char *buf, size_t size)
-{
-	char ip[CIDR_STRLEN];
-	size_t len = 0;
+enum { IPS_TEXT = FAMILIES * (CIDR_STRLEN + 2), WHO_TEXT = 160 };
 
-	*buf = '\0';
+static const char *addresses(const struct server_log_item *item, char text[static IPS_TEXT])
+{
+	char *at = text;
+
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (item->ip[v].family == family_of(v) && cidr_is_host(&item->ip[v]))
-			len += snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
-					cidr_format(ip, &item->ip[v]));
+		if (item->ip[v].family != family_of(v) || !cidr_is_host(&item->ip[v]))
+			continue;
+		if (at > text)
+			at = text_put(at, ", ");
+		at = cidr_put(at, &item->ip[v]);
 	}
-	return buf;
+	*at = '\0';
+	return text;
 }
 
-static const char *who(const struct server_log_item *item, char *buf, size_t size)
+static const char *who(const struct server_log_item *item, char text[static WHO_TEXT])
 {
-	char key[WG_KEY_LEN_BASE64] = "", from[CIDR_STRLEN] = "";
+	bool from = item->from.family == family_of(V6);
+	char *at = text;
 
 	if (item->has_key)
-		key_to_base64(key, item->key);
-	if (item->from.family == family_of(V6))
-		cidr_format_ip(from, &item->from);
-	snprintf(buf, size, "%s%s%s%s%s", item->has_key ? "peer " : "", key,
-		 item->has_key && *from ? " at " : "", from,
-		 item->has_key || *from ? ": " : "");
-	return buf;
+		at = text_key(text_put(at, "peer "), item->key);
+	if (item->has_key && from)
+		at = text_put(at, " at ");
+	if (from)
+		at = cidr_put_ip(at, &item->from);
+	if (item->has_key || from)
+		at = text_put(at, ": ");
+	*at = '\0';
+	return text;
 }
 
 static void fatal(const struct server_log_item *item, const char *interface)
@@ -87,9 +91,9 @@ static void fatal(const struct server_log_item *item, const char *interface)
 
 static void no_link_local(const struct server_log_item *item)
 {
-	char key[WG_KEY_LEN_BASE64];
+	char key[TEXT_KEY + 1];
 
-	key_to_base64(key, item->key);
+	*text_key(key, item->key) = '\0';
 	if (item->number == 1)
 		log_line(LOG_NOTICE, "peer %s has no link-local address in its AllowedIPs and "
 			 "cannot ask: `link-locals auto' gives it one", key);
@@ -101,10 +105,12 @@ static void no_link_local(const struct server_log_item *item)
 static void line(const struct server_log_item *item)
 {
 	const char *reason = item->reason < REASON_TYPES ? reasons[item->reason] : "?";
-	char ips[2 * CIDR_STRLEN + 2], peer[160];
+	char ips[IPS_TEXT], peer[WHO_TEXT];
 
-	addresses(item, ips, sizeof(ips));
-	who(item, peer, sizeof(peer));
+	if (log_full())
+		return;
+	addresses(item, ips);
+	who(item, peer);
 	switch (item->event) {
 	case EVENT_STARTED:
 		log_line(LOG_INFO, "leases: %u, and peers whose last address is remembered: %u",

@@ -338,10 +338,11 @@ static void log_forbidden(const struct device_change *change, const char *what, 
 }
 
 /* What is ordered together the guard does not know of yet: nothing is given to two at once. */
-static bool is_given(const struct server_orders *orders, uint32_t i)
+static bool is_given(const struct server_orders *orders, const uint32_t *hashes, uint32_t i)
 {
 	for (uint32_t j = 0; j < i; ++j) {
-		if (!cidr_compare(&orders->changes[j].ip, &orders->changes[i].ip) &&
+		if (hashes[j] == hashes[i] &&
+		    !cidr_compare(&orders->changes[j].ip, &orders->changes[i].ip) &&
 		    memcmp(orders->changes[j].key, orders->changes[i].key, KEY_LEN))
 			return true;
 	}
@@ -350,11 +351,14 @@ static bool is_given(const struct server_orders *orders, uint32_t i)
 
 static void order_allow(const struct server_orders *orders)
 {
+	uint32_t hashes[DEVICE_BATCH];
 	uint8_t errors[DEVICE_BATCH];
 
 	for (uint32_t i = 0; i < orders->head.count; ++i) {
-		errors[i] = is_given(orders, i) ? EADDRINUSE :
-						  guard_allow(&monitor.guard, &orders->changes[i]);
+		hashes[i] = hash_ip(&monitor.guard.changes.hash, &orders->changes[i].ip);
+		errors[i] = is_given(orders, hashes, i) ?
+				    EADDRINUSE :
+				    guard_allow(&monitor.guard, &orders->changes[i]);
 		if (errors[i])
 			log_forbidden(&orders->changes[i], "allow", errors[i]);
 		if (errors[i] == EAGAIN)
@@ -639,8 +643,7 @@ int server_monitor(const struct server_setup *setup)
 	monitor.guard.pools = setup->config.pools;
 	monitor.guard.policy = &monitor.setup.config.policy;
 	monitor.guard.link_locals = setup->config.message.link_locals;
-	memcpy(monitor.guard.changes.secret, setup->start.secret,
-	       sizeof(monitor.guard.changes.secret));
+	hash_open(&monitor.guard.changes.hash, setup->start.secret);
 	monitor.reading_fd = setup->reading_fd;
 	monitor.reading = (struct server_reading){
 		.head.type = SERVER_READING,

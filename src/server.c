@@ -395,7 +395,7 @@ static void start(struct server *server, const struct server_start *start)
 		.reading = &server->reading,
 		.claims = server->claims,
 	};
-	memcpy(server->book.changes.secret, server->secret, sizeof(server->book.changes.secret));
+	hash_open(&server->book.changes.hash, server->secret);
 	leases_open(&server->leases, &server->pools, server->secret);
 }
 

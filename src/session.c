@@ -262,11 +262,13 @@ static void session_open(struct server *server, int fd, const struct cidr *from,
 
 	if (server->session_count >= SESSIONS)
 		make_room(server);
-	session = server->session_count < SESSIONS ? calloc(1, sizeof(*session)) : NULL;
+	session = server->session_count < SESSIONS ? malloc(sizeof(*session)) : NULL;
 	if (!session) {
 		close(fd);
 		return;
 	}
+	/* All but the buffer for lines, which is large, and of which only what came is looked at. */
+	memset(session, 0, offsetof(struct session, lines.line));
 	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
 	session->server = server;
 	session->from = *from;

@@ -8,6 +8,8 @@
 static const char digits64[64] = /* RFC 4648, section 4 */
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+static const char digits16[16] = "0123456789abcdef";
+
 char *text_put(char *at, const char *text)
 {
 	size_t len = strlen(text);
@@ -31,7 +33,7 @@ char *text_number(char *at, uint64_t number)
 char *text_hex(char *at, uint64_t number, int digits)
 {
 	while (digits--)
-		*at++ = "0123456789abcdef"[number >> 4 * digits & 15];
+		*at++ = digits16[number >> 4 * digits & 15];
 	return at;
 }
 
@@ -56,8 +58,10 @@ char *text_key(char *at, const uint8_t key[static 32])
 
 char *text_key_hex(char *at, const uint8_t key[static 32])
 {
-	for (int i = 0; i < 32; ++i)
-		at = text_hex(at, key[i], 2);
+	for (int i = 0; i < 32; ++i) {
+		*at++ = digits16[key[i] >> 4];
+		*at++ = digits16[key[i] & 15];
+	}
 	return at;
 }
 

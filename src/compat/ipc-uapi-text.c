@@ -14,8 +14,10 @@
 #include <arpa/inet.h>
 
 #include "backend.h"
+#include "cidr.h"
 #include "containers.h"
 #include "encoding.h"
+#include "text.h"
 
 static int parse_number(uint64_t *number, const char *text, uint64_t max)
 {
@@ -198,20 +200,36 @@ static void write_endpoint(FILE *f, const struct wgpeer *peer)
 	}
 }
 
+/* There may be many of these, and they are public: they need no format, and no care. */
 static void write_allowedips(FILE *f, const struct wgpeer *peer)
 {
+	char line[sizeof("allowed_ip=\n") + CIDR_STRLEN], *end;
 	const struct wgallowedip *allowedip;
-	char ip[INET6_ADDRSTRLEN];
+	struct cidr cidr;
 
 	for_each_wgallowedip(peer, allowedip) {
-		if (inet_ntop(allowedip->family, &allowedip->ip6, ip, sizeof(ip)))
-			fprintf(f, "allowed_ip=%s/%u\n", ip, allowedip->cidr);
+		if (!family_bits(allowedip->family))
+			continue;
+		cidr_host(&cidr, allowedip->family, &allowedip->ip6);
+		cidr.prefix = allowedip->cidr;
+		end = cidr_put(text_put(line, "allowed_ip="), &cidr);
+		*end++ = '\n';
+		fwrite(line, 1, end - line, f);
 	}
+}
+
+static void write_public_key(FILE *f, const struct wgpeer *peer)
+{
+	char line[sizeof("public_key=\n") + TEXT_KEY_HEX], *end;
+
+	end = text_key_hex(text_put(line, "public_key="), peer->public_key);
+	*end++ = '\n';
+	fwrite(line, 1, end - line, f);
 }
 
 static void write_peer(FILE *f, const struct wgpeer *peer)
 {
-	write_key(f, "public_key", peer->public_key);
+	write_public_key(f, peer);
 	if (peer->flags & WGPEER_UPDATE_ONLY)
 		fputs("update_only=true\n", f);
 	if (peer->flags & WGPEER_REMOVE_ME) {

@@ -28,7 +28,7 @@
 /* No line may be longer than the buffer. */
 struct reader {
 	int fd;
-	size_t pos, len;
+	size_t pos, len, used; /* used: the most that the buffer has ever held */
 	char buf[32768];
 };
 
@@ -131,6 +131,8 @@ static int refill(struct reader *r)
 	if (got < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	r->len += got;
+	if (r->used < r->len)
+		r->used = r->len;
 	return got ? 0 : -EPROTO;
 }
 
@@ -160,10 +162,13 @@ static int read_line(struct reader *r, char **key, char **value)
 /* Reads to the end of the answer, which goes to dev unless that is NULL. */
 static int read_answer(int fd, struct wgdevice *dev)
 {
-	struct reader r = { .fd = fd };
+	struct reader r;
 	char *key, *value;
 	int ret, error = -EPROTO;
 
+	/* All but the buffer, of which only what has come is looked at, and wiped. */
+	r.fd = fd;
+	r.pos = r.len = r.used = 0;
 	while (!(ret = read_line(&r, &key, &value)) && value) {
 		if (!strcmp(key, "errno"))
 			ret = uapi_parse_errno(&error, value);
@@ -172,7 +177,7 @@ static int read_answer(int fd, struct wgdevice *dev)
 		if (ret)
 			break;
 	}
-	explicit_bzero(r.buf, sizeof(r.buf));
+	explicit_bzero(r.buf, r.used);
 	return ret ? ret : error;
 }
 

@@ -23,6 +23,7 @@
 #include "sealed.h"
 
 static struct guard guard;
+static const uint8_t secret[16] = "a secret of ours";
 
 static int clear(void **state)
 {
@@ -44,7 +45,7 @@ static void adopt(const char *text, uint32_t stamp)
 static void world(const char *text)
 {
 	clear(NULL);
-	memcpy(guard.changes.secret, "a secret of ours", 16);
+	hash_open(&guard.changes.hash, secret);
 	assert_null(pools_add(&guard.pools, "192.0.2.0/24", 12));
 	assert_null(pools_add(&guard.pools, "2001:db8::/64", 13));
 	assert_null(pools_add(&guard.pools, "198.51.100.6/31", 15));
@@ -501,7 +502,7 @@ static void leases_of_retired_pools(void **state)
 	assert_int_equal(guard.retired_count, 0);
 	assert_int_equal(allow('A', "203.0.113.5"), EPERM);
 
-	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
+	assert_true(journal_header(&journal, "wg0", secret));
 	write_lease(&journal, 'B', HOLDING_LEASED, "203.0.113.7");
 	write_lease(&journal, 'A', HOLDING_LEASED, "203.0.113.5");
 	write_lease(&journal, 'C', HOLDING_RESERVED, "2001:db8:77::1");
@@ -587,7 +588,7 @@ static void link_locals_that_were_given(void **state)
 	(void)state;
 	world("A " OF_A "; B " OF_B "; C fe80::4343:4343:4343:4343; D fe80::4444:4444:4444:4444;");
 	pools = guard.pools;
-	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
+	assert_true(journal_header(&journal, "wg0", secret));
 	assert_true(journal_link_local(&journal, fake_key('A'), true));
 	write_lease(&journal, 'D', HOLDING_LEASED, "fe80::4444:4444:4444:4444");
 	assert_true(journal_start(&journal, &start));
@@ -628,7 +629,7 @@ static void other_settings(void **state)
 
 	(void)state;
 	world("A 192.0.2.7/32 192.0.2.8/32 2001:db8::7/128; B; C 203.0.113.5/32;");
-	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
+	assert_true(journal_header(&journal, "wg0", secret));
 	write_lease(&journal, 'A', HOLDING_LEASED, "192.0.2.7");
 	write_lease(&journal, 'A', HOLDING_LEASED, "192.0.2.8");
 	write_lease(&journal, 'A', HOLDING_LEASED, "2001:db8::7");

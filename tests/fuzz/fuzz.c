@@ -114,6 +114,11 @@ void log_line(int priority, const char *format, ...)
 	va_end(args);
 }
 
+bool log_full(void)
+{
+	return false;
+}
+
 int log_failure(const char *format, ...)
 {
 	va_list args;

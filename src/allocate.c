@@ -75,6 +75,7 @@ struct search {
 	uint32_t peer;
 	const uint8_t *key;
 	uint32_t lease; /* the peer's own, or LEASE_NONE */
+	uint64_t hash; /* of the key, once it is needed; 0: not yet */
 };
 
 /* Whether it is as good as leased to somebody else. */
@@ -150,14 +151,15 @@ static bool reserved(const struct search *search, int v, bool by_device, struct 
 }
 
 /* By the keyed hash of its key, or the next that is free. */
-static bool derived(const struct search *search, int v, struct cidr *ip)
+static bool derived(struct search *search, int v, struct cidr *ip)
 {
 	const struct pools *pools = search->book->pools;
-	uint64_t hash = siphash(search->book->leases->secret, search->key, KEY_LEN);
 
+	if (!search->hash)
+		search->hash = siphash(search->book->leases->secret, search->key, KEY_LEN);
 	for (uint32_t i = 0; i < pools->count; ++i) {
 		if (pools->list[i].net.family == family_of(v) &&
-		    pool_search(&pools->list[i], hash, ip, blocked, (void *)search))
+		    pool_search(&pools->list[i], search->hash, ip, blocked, search))
 			return true;
 	}
 	return false;
@@ -178,7 +180,7 @@ static bool oldest(const struct search *search, int v, struct cidr *ip)
 	return false;
 }
 
-static bool choose(const struct search *search, int v, struct cidr *ip)
+static bool choose(struct search *search, int v, struct cidr *ip)
 {
 	const struct lease *lease = lease_at(search->book, search->lease);
 	bool holds = lease && lease_holds(lease, v);
@@ -188,8 +190,10 @@ static bool choose(const struct search *search, int v, struct cidr *ip)
 	/* What is held stays; once it has ended, the administrator's will comes first. */
 	if (!holds && reserved(search, v, !stale, ip))
 		return true;
-	return (lease && lease_ip(lease, v, ip) && available(search, ip)) ||
-	       reserved(search, v, true, ip) || derived(search, v, ip) || oldest(search, v, ip);
+	if (lease && lease_ip(lease, v, ip) && available(search, ip))
+		return true;
+	return ((holds || stale) && reserved(search, v, true, ip)) || derived(search, v, ip) ||
+	       oldest(search, v, ip);
 }
 
 /*
@@ -217,7 +221,7 @@ static enum holding holding_of(const struct search *search, int v, const struct 
 }
 
 /* Decides on family v; false when a wish can't be had. */
-static bool decide_family(const struct search *search, const struct request *request, int v,
+static bool decide_family(struct search *search, const struct request *request, int v,
 			  struct decision *decision)
 {
 	const struct lease *lease = lease_at(search->book, search->lease);
@@ -253,7 +257,7 @@ static bool decide_family(const struct search *search, const struct request *req
 void decide(const struct book *book, uint32_t peer, uint32_t lease, const struct request *request,
 	    struct decision *decision)
 {
-	const struct search search = {
+	struct search search = {
 		.book = book,
 		.peer = peer,
 		.key = book->reading->peers[peer].key,

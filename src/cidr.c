@@ -58,11 +58,16 @@ bool cidr_parse(struct cidr *c, const char *text, size_t len)
 static char *put_ip4(char *at, const uint8_t *ip)
 {
 	for (int i = 0; i < 4; ++i) {
-		if (i)
-			*at++ = '.';
-		at = text_number(at, ip[i]);
+		uint32_t value = ip[i];
+
+		if (value >= 100)
+			*at++ = '0' + value / 100;
+		if (value >= 10)
+			*at++ = '0' + value / 10 % 10;
+		*at++ = '0' + value % 10;
+		*at++ = '.';
 	}
-	return at;
+	return at - 1;
 }
 
 static uint32_t group(const uint8_t *ip, int i)
@@ -88,7 +93,8 @@ static int longest_zeros(const uint8_t *ip, int *length)
 
 static char *put_ip6(char *at, const uint8_t *ip)
 {
-	int length, zeros = longest_zeros(ip, &length), digits;
+	static const char digits[16] = "0123456789abcdef";
+	int length, zeros = longest_zeros(ip, &length);
 	uint32_t value;
 
 	for (int i = 0; i < 8; ++i) {
@@ -102,9 +108,13 @@ static char *put_ip6(char *at, const uint8_t *ip)
 		if (i)
 			*at++ = ':';
 		value = group(ip, i);
-		for (digits = 1; value >> 4 * digits; ++digits)
-			;
-		at = text_hex(at, value, digits);
+		if (value >= 0x1000)
+			*at++ = digits[value >> 12];
+		if (value >= 0x100)
+			*at++ = digits[value >> 8 & 15];
+		if (value >= 0x10)
+			*at++ = digits[value >> 4 & 15];
+		*at++ = digits[value & 15];
 	}
 	return at;
 }
@@ -227,7 +237,9 @@ bool cidr_is_assignable(const struct cidr *c)
 	};
 
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); ++i) {
-		if (cidr_overlaps(&never[i], c))
+		if (never[i].family == c->family &&
+		    same_bits(never[i].ip, c->ip, never[i].prefix < c->prefix ? never[i].prefix :
+										 c->prefix))
 			return false;
 	}
 	return c->family;

@@ -140,6 +140,11 @@ static bool apply(struct commit *commit, struct session *session, uint32_t peer,
 		return false;
 	lease = &server->leases.list[index];
 	*undo = (struct undo){ .session = session, .lease = index, .before = *lease };
+	/* A peer that misses the answer goes by what it was told before. */
+	if (lease_holds(lease, FAMILIES) && lease->expires > expires)
+		expires = lease->expires;
+	/* First, so that one that is new takes its place among all at once. */
+	leases_expire_at(&server->leases, index, expires);
 	for (int v = V4; v < FAMILIES; ++v) {
 		session->new_address[v] = false;
 		if (!decision->granted[v])
@@ -155,10 +160,6 @@ static bool apply(struct commit *commit, struct session *session, uint32_t peer,
 	}
 	lease->time = decision->lease_time;
 	lease->want = session->request.want;
-	/* A peer that misses the answer goes by what it was told before. */
-	if (lease_holds(&undo->before, FAMILIES) && undo->before.expires > expires)
-		expires = undo->before.expires;
-	leases_expire_at(&server->leases, index, expires);
 	if (!store_lease(server, index)) {
 		undo_one(server, undo);
 		return false;

@@ -139,10 +139,20 @@ static enum decoded command_decode(struct request *request, const char *key, con
 
 static bool wish_decode(struct request *request, const char *value)
 {
+	static const char *const all[FAMILIES] = { "0.0.0.0/32", "::/128" };
 	static const uint8_t any[16];
 	struct cidr ip;
 	int v;
 
+	/* What nearly every request has needs no parser. */
+	for (v = V4; v < FAMILIES; ++v) {
+		if (!strcmp(value, all[v])) {
+			request->listed = true;
+			request->wish[v] = WISH_ANY;
+			cidr_host(&request->ip[v], family_of(v), any);
+			return once(&request->seen, SEEN_IP << v);
+		}
+	}
 	if (!cidr_parse(&ip, value, strlen(value)) || !cidr_is_host(&ip))
 		return false;
 	v = family_index(ip.family);

@@ -19,15 +19,17 @@ char *text_put(char *at, const char *text)
 
 char *text_number(char *at, uint64_t number)
 {
-	char digits[TEXT_NUMBER];
-	int count = 0;
+	char digits[TEXT_NUMBER], *first = digits + TEXT_NUMBER;
+	uint32_t low;
 
+	/* Most numbers are small, and dividing those is quicker. */
+	for (; number > UINT32_MAX; number /= 10)
+		*--first = '0' + number % 10;
+	low = number;
 	do
-		digits[count++] = '0' + number % 10;
-	while (number /= 10);
-	while (count)
-		*at++ = digits[--count];
-	return at;
+		*--first = '0' + low % 10;
+	while (low /= 10);
+	return mempcpy(at, first, digits + TEXT_NUMBER - first);
 }
 
 char *text_hex(char *at, uint64_t number, int digits)

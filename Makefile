@@ -290,6 +290,23 @@ check-installed: deps-check
 check-cross: deps-cross
 	@tests/cross.sh $(BUILD)/cross
 
+# --- benchmarks ---
+
+# `make bench' measures all; PART=rates and others some of it, in so many ROUNDS. tests/bench/README.md
+# says what, and how.
+PART ?=
+ROUNDS ?= 5
+bench_tools := $(BUILD)/bench/device $(BUILD)/bench/load $(BUILD)/bench/limit
+$(BUILD)/bench/device: tests/bench/device.c tests/bench/peers.c
+$(BUILD)/bench/load: tests/bench/load.c tests/bench/measure.c
+$(BUILD)/bench/limit: tests/bench/limit.c
+$(bench_tools): $(wildcard tests/bench/*.h) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra $(WERROR) -o $@ \
+		$(filter %.c,$^)
+
+bench-tools: $(bench_tools)
+
 # --- packages ---
 
 deb rpm:

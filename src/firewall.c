@@ -13,7 +13,7 @@
 
 #include "firewall.h"
 
-enum { SEQUENCE = 1 }; /* of the element's message, the only one that is answered */
+enum { SEQUENCE = 1 }; /* of the messages that are answered: of a batch the element's alone */
 
 static struct nlmsghdr *message_begin(void *buf, uint16_t type, uint16_t flags, uint8_t family,
 				      uint16_t resource)
@@ -32,14 +32,20 @@ static struct nlmsghdr *message_begin(void *buf, uint16_t type, uint16_t flags, 
 	return head;
 }
 
+static void put_set(struct nlmsghdr *head, const char *interface, uint16_t table, uint16_t set)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "wg-quick-%s", interface);
+	mnl_attr_put_strz(head, table, name);
+	mnl_attr_put_strz(head, set, "leased");
+}
+
 static void put_element(struct nlmsghdr *head, const char *interface, const struct cidr *ip)
 {
 	struct nlattr *list, *element, *key;
-	char table[64];
 
-	snprintf(table, sizeof(table), "wg-quick-%s", interface);
-	mnl_attr_put_strz(head, NFTA_SET_ELEM_LIST_TABLE, table);
-	mnl_attr_put_strz(head, NFTA_SET_ELEM_LIST_SET, "leased");
+	put_set(head, interface, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET);
 	list = mnl_attr_nest_start(head, NFTA_SET_ELEM_LIST_ELEMENTS);
 	element = mnl_attr_nest_start(head, NFTA_LIST_ELEM);
 	key = mnl_attr_nest_start(head, NFTA_SET_ELEM_KEY);
@@ -61,17 +67,27 @@ static int answer(struct mnl_socket *socket)
 		       -errno : 0;
 }
 
-static int change(const char *interface, const struct cidr *ip, uint16_t type, uint16_t flags)
+/* Whether there is a set to change; 0, or -errno. */
+static int look(struct mnl_socket *socket, const char *interface, uint8_t family)
 {
-	uint8_t family = ip->family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct nlmsghdr *head;
+	char buf[1024];
+
+	head = message_begin(buf, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSET, 0, family, 0);
+	head->nlmsg_seq = SEQUENCE;
+	put_set(head, interface, NFTA_SET_TABLE, NFTA_SET_NAME);
+	if (mnl_socket_sendto(socket, head, head->nlmsg_len) < 0)
+		return -errno;
+	return answer(socket);
+}
+
+static int send_change(struct mnl_socket *socket, const char *interface, const struct cidr *ip,
+		       uint16_t type, uint16_t flags, uint8_t family)
+{
 	struct nlmsghdr *head;
 	char buf[1024];
 	size_t len = 0;
-	int ret;
 
-	if (!socket)
-		return -errno;
 	head = message_begin(buf, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	len += head->nlmsg_len;
 	head = message_begin(buf + len, NFNL_SUBSYS_NFTABLES << 8 | type, flags | NLM_F_ACK,
@@ -81,11 +97,25 @@ static int change(const char *interface, const struct cidr *ip, uint16_t type, u
 	len += head->nlmsg_len;
 	head = message_begin(buf + len, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	len += head->nlmsg_len;
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(socket, buf, len) < 0)
-		ret = -errno;
-	else
-		ret = answer(socket);
+	if (mnl_socket_sendto(socket, buf, len) < 0)
+		return -errno;
+	return answer(socket);
+}
+
+/* It looks first: to take back a batch that fails, the kernel waits 5 to 20 ms for all processors. */
+static int change(const char *interface, const struct cidr *ip, uint16_t type, uint16_t flags)
+{
+	uint8_t family = ip->family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	int ret;
+
+	if (!socket)
+		return -errno;
+	ret = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
+	if (!ret && look(socket, interface, family) == -ENOENT)
+		ret = -ENOENT;
+	if (!ret)
+		ret = send_change(socket, interface, ip, type, flags, family);
 	mnl_socket_close(socket);
 	return ret;
 }

@@ -292,10 +292,10 @@ check-cross: deps-cross
 
 # --- benchmarks ---
 
-# `make bench' measures all; PART=rates and others some of it, in so many ROUNDS. tests/bench/README.md
-# says what, and how.
+# `make bench' measures all, or the PART named, in so many ROUNDS; OPTIONS go to bench.py.
 PART ?=
 ROUNDS ?= 5
+OPTIONS ?=
 bench_tools := $(BUILD)/bench/device $(BUILD)/bench/load $(BUILD)/bench/limit
 $(BUILD)/bench/device: tests/bench/device.c tests/bench/peers.c
 $(BUILD)/bench/load: tests/bench/load.c tests/bench/measure.c
@@ -305,7 +305,12 @@ $(bench_tools): $(wildcard tests/bench/*.h) $(BUILD)/flags
 	$(call say,LD,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra $(WERROR) -o $@ \
 		$(filter %.c,$^)
 
-bench-tools: $(bench_tools)
+deps-bench:
+	@tests/install-deps.sh bench
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory all $(bench_tools)
+	@tests/bench/bench.py --rounds $(ROUNDS) $(OPTIONS) $(PART)
 
 # --- packages ---
 
@@ -335,18 +340,21 @@ help:
 	@echo 'make check-cross       builds for arm64, armhf and s390x, and with clang; unit tests there'
 	@echo 'make fuzz              feeds each parser with inputs of its own making for SECONDS=20, or'
 	@echo '                       one of them (TARGET=NAME); what breaks it is in $(BUILD)/fuzz/broken/'
+	@echo 'make bench             measures: all, or PART=rates, scale, client or simulation, in'
+	@echo '                       ROUNDS=5; the report is in $(BUILD)/bench/ (root; installs what'
+	@echo '                       it needs)'
 	@echo 'make deb               build/deb/, packages for Debian (installs what it needs)'
 	@echo 'make rpm               build/rpm/, the same in the RPM format'
 	@echo 'make help              this list'
 	@echo
 	@echo 'Variables: PREFIX DESTDIR BINDIR MANDIR BASHCOMPDIR SYSTEMDUNITDIR RUNSTATEDIR STATEDIR'
 	@echo '           WITH_BASHCOMPLETION WITH_SYSTEMDUNITS WITH_WGQUICK WG WG_QUICK'
-	@echo '           WG_COMPLETION WIREGUARD_TOOLS CC CFLAGS V=1 SECONDS TARGET'
+	@echo '           WG_COMPLETION WIREGUARD_TOOLS CC CFLAGS V=1 SECONDS TARGET PART ROUNDS'
 
 force:
 .DEFAULT_GOAL := all
 .PHONY: all in_front install uninstall graft ungraft clean units fuzzers deps-demo deps-check deps-cross \
-	deps-fuzz demo fuzz check check-vm check-long check-installed check-cross deb rpm help force
+	deps-fuzz deps-bench demo fuzz bench check check-vm check-long check-installed check-cross deb rpm help force
 
 -include $(objects:.o=.d) $(plain_objects:.o=.d) $(asan_objects:.o=.d) $(unit_tests:=.d) \
 	$(asan_program:.o=.d) $(fuzz_objects:.o=.d)

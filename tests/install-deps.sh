@@ -82,6 +82,18 @@ CROSS="
 LONG="$CHECK
 	debootstrap debootstrap
 "
+BENCH="$DEMO
+	wireguard-go wireguard-go
+	python3 python3
+	perf linux-perf
+	strace strace
+	valgrind valgrind
+	kea-dhcp4 kea-dhcp4-server
+	perfdhcp kea-admin
+	dhcpd isc-dhcp-server
+	dnsmasq dnsmasq-base
+	gnuplot gnuplot-nox
+"
 # For virtual machines with Debian's kernels, which there are for Debian alone.
 VM="
 	qemu-system-x86_64 qemu-system-x86
@@ -125,7 +137,7 @@ look() {
 }
 
 # Before anything is built in vain, and that as another user.
-[[ $* != @(demo|check|long) ]] || ((UID == 0)) ||
+[[ $* != @(demo|check|long|bench) ]] || ((UID == 0)) ||
 	die "test hosts are namespaces, which only root can make: use sudo"
 
 "$(dirname "$0")/vm/run.sh" possible || VM=
@@ -139,8 +151,9 @@ case "$#$*" in
 1check) WANTED=$CHECK$VM ;;
 1fuzz) WANTED=$FUZZ ;;
 1cross) WANTED=$CROSS ;;
+1bench) WANTED=$BENCH ;;
 1long) WANTED=$LONG$VM ;;
-*) die "usage: ${0##*/} demo | check | fuzz | cross | long | deb | rpm" ;;
+*) die "usage: ${0##*/} demo | check | fuzz | cross | long | bench | deb | rpm" ;;
 esac
 
 # Where system programs are is not in every user's PATH.
@@ -171,6 +184,14 @@ echo "installing: ${PACKAGES[*]}"
 "${INSTALL[@]}" "${OPTIONS[@]}" || {
 	apt-get update "${OPTIONS[@]}" && "${INSTALL[@]}" "${OPTIONS[@]}"
 } || die "could not install: ${PACKAGES[*]}"
+
+# The DHCP servers of a benchmark are not to serve this machine's own networks.
+if [[ $* == bench && -d /run/systemd/system ]]; then
+	for package in "${PACKAGES[@]}"; do
+		[[ $package != @(kea-dhcp4-server|isc-dhcp-server) ]] ||
+			systemctl disable --now "$package" || die "$package may be running: stop it"
+	done
+fi
 
 look
 ((!${#NEEDS[@]})) || die "still missing after the installation: ${NEEDS[*]}"

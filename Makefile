@@ -292,11 +292,13 @@ check-cross: deps-cross
 
 # --- benchmarks ---
 
+comma := ,
 # `make bench' measures all, or the PART named, in so many ROUNDS; OPTIONS go to bench.py.
 PART ?=
 ROUNDS ?= 5
 OPTIONS ?=
 bench_tools := $(BUILD)/bench/device $(BUILD)/bench/load $(BUILD)/bench/limit
+unconfined := $(BUILD)/bench/unconfined/wg-dynamic
 $(BUILD)/bench/device: tests/bench/device.c tests/bench/peers.c
 $(BUILD)/bench/load: tests/bench/load.c tests/bench/measure.c
 $(BUILD)/bench/limit: tests/bench/limit.c
@@ -305,11 +307,17 @@ $(bench_tools): $(wildcard tests/bench/*.h) $(BUILD)/flags
 	$(call say,LD,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra $(WERROR) -o $@ \
 		$(filter %.c,$^)
 
+# What valgrind can run, as sandbox and filter are not there.
+$(unconfined): tests/bench/unconfined.c $(objects)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(WERROR) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=, \
+		$(shell sed -n 's/^int __wrap_\(.*\)(.*);/\1/p' $<)) -o $@ $^ $(LDLIBS)
+
 deps-bench:
 	@tests/install-deps.sh bench
 
 bench: deps-bench
-	@$(MAKE) --no-print-directory all $(bench_tools)
+	@$(MAKE) --no-print-directory all $(bench_tools) $(unconfined)
 	@tests/bench/bench.py --rounds $(ROUNDS) $(OPTIONS) $(PART)
 
 # --- packages ---

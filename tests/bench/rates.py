@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""
+How many leases a second, against what a server that does nothing can do here, and against the DHCP
+servers of Debian; what a request costs in instructions and system calls.
+"""
+
+import os
+import statistics
+
+import counting
+import dhcp
+from observe import calls, counts_instructions, cpu_seconds, instructions
+from report import goal, number, plot, save, spread, table
+from world import STATE, TOOLS, Failure, World, processes
+
+AT_ONCE = (1, 16, 64)
+REQUESTS = {1: 4000, 16: 16000, 64: 16000}
+FIRST = {1: 1, 16: 4001, 64: 20001}  # peers, so that each has only one new lease
+PEERS = 36000
+
+LIMITS = {"transport": "transport limit", "durable": "durable limit"}
+OURS = {"new": "ours, new leases", "renewals": "ours, renewals"}
+
+
+def ask(world, at_once):
+    """A request of each of the peers that this many at once have to themselves."""
+    count = REQUESTS[at_once]
+    result = world.load(c=at_once, n=count, p=count, f=FIRST[at_once])
+    if result["failed"]:
+        raise Failure("%d of %d requests failed: %s" % (result["failed"], count,
+                                                       result["failures"]))
+    return result
+
+
+# ---- what is compared
+
+def limit(kind):
+    with World() as world:
+        world.tunnel()
+        world.start_ready("srv", os.path.join(TOOLS, "limit"), kind,
+                          *([STATE + "/limit"] if kind != "transport" else []))
+        return {kind: {c: ask(world, c) for c in AT_ONCE}}
+
+
+def check(world, device):
+    """What was leased is on the device and in the journal."""
+    leases = sum(REQUESTS.values())
+    counts = world.device_counts(device)
+    if counts["allowed_ips"] != PEERS + 2 * leases or counts["moved"]:
+        raise Failure("%d leases, but this on the device: %s" % (leases, counts))
+    with open(world.state + "/wg0.leases", "rb") as journal:
+        lines = sum(line.startswith(b"lease ") for line in journal)
+    if lines < leases:
+        raise Failure("%d leases, but %d in the journal" % (leases, lines))
+
+
+def timed(world, at_once, pids):
+    """Also the processor time of each process for a request, in us: all, and the user part."""
+    before = cpu_seconds(pids)
+    result = ask(world, at_once)
+    result["cpu"] = [[(b - a) / REQUESTS[at_once] * 1e6 for a, b in zip(*both)]
+                     for both in zip(before, cpu_seconds(pids))]
+    return result
+
+
+def ours():
+    with World() as world:
+        world.tunnel()
+        device = world.device(PEERS)
+        pids = processes(world.server().pid)
+        results = {"new": {c: timed(world, c, pids) for c in AT_ONCE}}
+        check(world, device)
+        results["renewals"] = {c: timed(world, c, pids) for c in AT_ONCE}
+        return results
+
+
+def compare(rounds, servers):
+    """By candidate and number at once: the results of load.c, one of each round."""
+    results = {name: {c: [] for c in AT_ONCE} for name in (*LIMITS, *OURS)}
+    others = {name: dhcp.Dhcp(name) for name in servers}
+    rates = {name: [] for name in servers}
+
+    def round_of(name):
+        if name in others:
+            rates[name].append(others[name].measure())
+            return
+        for candidate, by_number in (ours() if name == "ours" else limit(name)).items():
+            for c, result in by_number.items():
+                results[candidate][c].append(result)
+
+    order = [*LIMITS, "ours", *servers]
+    for i in range(rounds):
+        turn = i % len(order)
+        for name in order[turn:] + order[:turn]:
+            print("rates: round %d of %d: %s" % (i + 1, rounds, name), flush=True)
+            round_of(name)
+    return results, rates
+
+
+# ---- what a request costs
+
+def count_instructions():
+    """Of each process, by kind and number at once, and how they were counted."""
+    if not counts_instructions():
+        print("rates: instructions, by valgrind", flush=True)
+        return counting.count({1: 500, 64: 4096}), "valgrind"
+    found = {}
+    with World() as world:
+        world.tunnel()
+        world.device(PEERS)
+        pids = processes(world.server().pid)
+        for kind in OURS:
+            for c in (1, 64):
+                print("rates: instructions: %s, %d at once" % (kind, c), flush=True)
+                _, counts = instructions(pids, lambda c=c: ask(world, c))
+                found[kind, c] = [n / REQUESTS[c] for n in counts.values()]
+    return found, "perf"
+
+
+def count_calls():
+    """Of each process, by kind and number at once."""
+    found = {}
+    with World() as world:
+        world.tunnel()
+        world.device(PEERS)
+        pids = processes(world.server().pid)
+        for kind in OURS:
+            for c, count in ((1, 500), (64, 4000)):
+                print("rates: system calls: %s, %d at once" % (kind, c), flush=True)
+                _, counts = calls(pids, lambda c=c, count=count: world.load(
+                    c=c, n=count, p=count, f=FIRST[c]))
+                found[kind, c] = [{name: n / count for name, n in by_name.items()}
+                                  for by_name in counts.values()]
+    return found
+
+
+# ---- report
+
+def rates_of(results, name, c):
+    return [r["rate"] for r in results[name][c]]
+
+
+def ratios(above, below):
+    return [a / b for a, b in zip(above, below)]
+
+
+def rate_section(results, others, rounds):
+    rows = [(title, *(spread(rates_of(results, name, c)) for c in AT_ONCE))
+            for name, title in {**LIMITS, **OURS}.items()]
+    for name, found in others.items():
+        rows.append((dhcp.SERVERS[name][0], "", "", spread([best for best, _ in found])))
+    labels = [title for title in (*LIMITS.values(), *OURS.values())]
+    values = [rates_of(results, name, 64) for name in (*LIMITS, *OURS)]
+    for name, found in others.items():
+        labels.append(dhcp.SERVERS[name][0])
+        values.append([best for best, _ in found])
+    return ("Leases a second",
+            "Requests that were answered in a second, so many at once; for DHCP the most complete "
+            "exchanges of four packets (dhcp.py says how). %d rounds in turn, median (least to "
+            "most).\n\n" % rounds + table(("", "1", "16", "64"), rows) + "\n" +
+            plot("rates", "Leases a second, 64 at once", "a second", labels, values))
+
+
+def ratio_section(results, others):
+    rows = []
+    for name, least in (("new", 0.85), ("renewals", 0.9)):
+        for c in AT_ONCE:
+            rows.append(goal("%s, %d at once, to the durable limit" % (OURS[name], c),
+                             ratios(rates_of(results, name, c), rates_of(results, "durable", c)),
+                             at_least=0.7 if c == 1 else least))
+    for name, least in (("kea", 3), ("kea-quiet", 3), ("dhcpd", 7), ("dnsmasq", 30)):
+        if name in others:
+            rows.append(goal("%s, 64 at once, to %s" % (OURS["new"], dhcp.SERVERS[name][0]),
+                             ratios(rates_of(results, "new", 64), [b for b, _ in others[name]]),
+                             at_least=least))
+    for name in OURS:
+        rows.append(goal("p99 of %s, 64 at once, to the durable limit's" % OURS[name],
+                         ratios([r["p99"] for r in results[name][64]],
+                                [r["p99"] for r in results["durable"][64]]), at_most=1.3))
+    return ("Ratios", "Each of two figures of the same round.\n\n" +
+            table(("", "ratio", "goal", ""), rows))
+
+
+def latency_section(results):
+    rows = []
+    for name, title in {**LIMITS, **OURS}.items():
+        for c in AT_ONCE:
+            rows.append((title, c, *(number(statistics.median(r[key] for r in results[name][c]))
+                                     for key in ("p50", "p90", "p99", "p999", "max"))))
+    return ("Latency", "From connect() to the whole answer, microseconds, medians of the rounds."
+            "\n\n" + table(("", "at once", "p50", "p90", "p99", "p99.9", "most"), rows))
+
+
+def instruction_section(found, how):
+    rows = [(*goal("%s, %d at once" % (OURS[kind], c), [sum(counts)], at_most=15000), *counts)
+            for (kind, c), counts in found.items()]
+    return ("User instructions", "Of a request, counted by %s%s.\n\n" % (
+        how, " (counting.py says how)" if how == "valgrind" else "") + table(
+            ("", "together", "goal", "", *counting.ROLES), rows))
+
+
+def time_section(results):
+    rows = []
+    for name, title in OURS.items():
+        for c in AT_ONCE:
+            cpu = [r["cpu"] for r in results[name][c]]
+            cells = [statistics.median(sum(p[i] for p in halves) for halves in cpu)
+                     for i in (0, 1)]
+            cells += [statistics.median(halves[role][0] for halves in cpu)
+                      for role in range(len(counting.ROLES))]
+            rows.append((title, c, *cells))
+    return ("Processor time", "Of a request, microseconds, medians. The user part is what the "
+            "kernel has sampled.\n\n" + table(
+                ("", "at once", "together", "of it user", *counting.ROLES), rows))
+
+
+def call_section(found):
+    rows = []
+    for (kind, c), halves in found.items():
+        for role, counts in zip(counting.ROLES, halves):
+            most = sorted(counts.items(), key=lambda item: -item[1])
+            rows.append((OURS[kind], c, role, sum(counts.values()),
+                         ", ".join("%s %.2f" % pair for pair in most if pair[1] >= 0.01)))
+    return ("System calls", "Of a request, by `strace -c`, under which the server is slower and "
+            "decides more requests at a time.\n\n" +
+            table(("", "at once", "process", "calls", "which"), rows))
+
+
+def run(options):
+    servers = [name for name in dhcp.SERVERS if not options.only or name in options.only]
+    results, others = compare(options.rounds, servers)
+    counted, how = count_instructions()
+    called = count_calls()
+    save("rates", {
+        "results": results,
+        "dhcp": {name: [{"best": best, "offered and completed": tried} for best, tried in found]
+                 for name, found in others.items()},
+        "instructions": {"%s %d" % key: value for key, value in counted.items()},
+        "calls": {"%s %d" % key: value for key, value in called.items()}})
+    return [rate_section(results, others, options.rounds), ratio_section(results, others),
+            latency_section(results), instruction_section(counted, how), time_section(results),
+            call_section(called)]

@@ -102,7 +102,7 @@ static int send_change(struct mnl_socket *socket, const char *interface, const s
 	return answer(socket);
 }
 
-/* It looks first: to take back a batch that fails, the kernel waits 5 to 20 ms for all processors. */
+/* It looks first: to undo a batch that fails, the kernel waits 5 to 20 ms for all processors. */
 static int change(const char *interface, const struct cidr *ip, uint16_t type, uint16_t flags)
 {
 	uint8_t family = ip->family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;

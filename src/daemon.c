@@ -94,6 +94,7 @@ bool daemon_start(bool foreground)
 		log_failure("cannot open /dev/null: %s", strerror(errno));
 		return false;
 	}
+	sandbox_find_user();
 	if (foreground) {
 		notify_open();
 		return true;

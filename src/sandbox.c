@@ -53,9 +53,31 @@ void sandbox_close_inherited(void)
 	close_from(STDERR_FILENO + 1);
 }
 
+/* Root's alone: NULL for others, and where there is none. */
+static const struct passwd *own_user(void)
+{
+	static struct passwd user; /* of it, what is a number stays valid */
+	static bool known, there;
+	const struct passwd *found;
+
+	if (!known && !geteuid()) {
+		found = getpwnam(SANDBOX_USER);
+		there = found;
+		if (there)
+			user = *found;
+		known = true;
+	}
+	return there ? &user : NULL;
+}
+
+void sandbox_find_user(void)
+{
+	own_user();
+}
+
 int sandbox_dir(const char *path, mode_t mode)
 {
-	const struct passwd *user = geteuid() ? NULL : getpwnam(SANDBOX_USER);
+	const struct passwd *user = own_user();
 	struct stat st;
 	uid_t owner;
 	int fd;
@@ -263,7 +285,7 @@ static int keep_alone(int fd, int null)
 int spawner_start(const char *dir, const struct sandbox_engine *engine)
 {
 	const bool root = !geteuid();
-	const struct passwd *user = root ? getpwnam(SANDBOX_USER) : NULL;
+	const struct passwd *user = own_user();
 	int ret, fds[2], null;
 	pid_t pid;
 

@@ -1,0 +1,399 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+client.py - what a client costs: the time from its start to its addresses, that of `wg-quick up'
+with `auto', its memory, and what it does between renewals (and what an idle server does).
+
+  client.py [--rounds N] [--idle SECONDS]    prints the sections of `make bench' that are about this
+
+Hosts are those of tests/netns/lib.bash. Times are taken within them, by `bare time'; what is
+compared runs in turn, and what counts is the ratio. There, all runs with real-time priority, where
+it may: a start is many short steps of several processes, each of which would else wait for its turn
+when the machine has other work. As root; `make bench-tools' builds what it needs.
+"""
+
+import argparse
+import collections
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from observe import memory
+from report import save, spread, table, verdict
+from world import TESTS, TOOLS, Failure, die_with_us
+
+NETNS = os.path.join(TESTS, "netns")
+SOURCE = os.path.join(TESTS, "bench", "bare.c")
+BARE = os.path.join(TOOLS, "bare")
+DEVICE = os.path.join(TOOLS, "device")
+POOLS = "192.0.2.0/24,2001:db8::/64"
+ROUTES = "fe80::/128, 192.0.2.0/24, 2001:db8::/64"
+ROLES = ("monitor", "spawner", "engine")
+START_GOAL, RSS_GOAL, UP_GOAL, READING = 1.5, 2048, 60, 30  # times, KiB, ms, s
+USER = "_wg-dynamic:x:999:999::/nonexistent:/usr/sbin/nologin"
+
+
+# ---- hosts
+
+
+def real_time():
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:  # as in many containers
+        pass
+
+
+class Hosts:
+    """
+    A bash that has read leases.bash, and holds the hosts that it makes until its input ends;
+    in_time: all of it with real-time priority.
+    """
+
+    BASH = r"""
+        NETNS=$1
+        load() { . "$NETNS/$1.bash"; }
+        load leases
+        trap hosts_del EXIT
+        while IFS= read -r -d "" script; do
+            eval "$script" </dev/null
+            printf '\0%d\0' $?
+        done
+    """
+
+    def __init__(self, in_time=False):
+        self.in_time = in_time
+        self.said = tempfile.TemporaryFile()
+        self.bash = subprocess.Popen(["bash", "-c", self.BASH, "-", NETNS], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=self.said,
+                                     start_new_session=True,
+                                     preexec_fn=real_time if in_time else None)
+        self.others = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.others:
+            process.kill()
+            process.wait()
+        self.bash.stdin.close()
+        self.bash.wait()
+
+    def field(self):
+        field = bytearray()
+        while (byte := self.bash.stdout.read(1)) != b"\0":
+            if not byte:
+                self.fail("the shell of the hosts has gone")
+            field += byte
+        return field.decode()
+
+    def run(self, script):
+        """What it prints; a script that fails ends all."""
+        self.bash.stdin.write(script.encode() + b"\0")
+        self.bash.stdin.flush()
+        output, status = self.field(), self.field()
+        if status != "0":
+            self.fail("this failed: %s\n%s" % (script, output))
+        return output
+
+    def fail(self, why):
+        self.said.seek(0)
+        raise Failure("%s\n%s" % (why, self.said.read().decode(errors="replace")))
+
+    def start(self, command):
+        """Out here, until the end."""
+        def before():
+            die_with_us()
+            if self.in_time:
+                real_time()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=before)
+        self.others.append(process)
+        return process
+
+    def time(self, host, command):
+        """Milliseconds until it has ended."""
+        return float(self.run("on %s %s time %s" % (host, BARE, command))) / 1000
+
+    def pids(self, host, daemon):
+        """Of its three processes, by role, as they are known out here."""
+        inner = dict(zip(self.run("three %s %s" % (host, daemon)).split(), ROLES))
+        space = os.readlink("/proc/%s/ns/pid_for_children" %
+                            self.run('cat "$NS/%s/pid"' % host).strip())
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/status" % pid) as status:
+                    number = re.search(r"^NSpid:.*\t(\d+)$", status.read(), re.M).group(1)
+                if number in inner and os.readlink("/proc/%s/ns/pid" % pid) == space:
+                    found[inner[number]] = int(pid)
+            except OSError:  # it has ended
+                pass
+        return found
+
+    def user(self):
+        """
+        As packages make it: else glibc asks all that may know of users, with libraries that an
+        installed client never loads. Only where /etc is the host's own.
+        """
+        self.run("""
+            for host in srv c1; do
+                [[ $(on $host stat -f -c %%T /etc) != overlayfs ]] ||
+                    on $host sh -c 'echo "$1" >>/etc/passwd' - '%s'
+            done
+        """ % USER)
+
+    def star(self):
+        """srv and c1, which WireGuard will join."""
+        self.run('star "%s" c1' % ROUTES)
+        self.user()
+
+    def tunnel(self):
+        """They are joined. The client is not started."""
+        self.star()
+        self.run("up_server pool %s lease-time 3600 && only_tunnel c1" % POOLS)
+
+    def cable(self):
+        """
+        srv and c1, by a tunnel without encryption. (The ends of a veth pair are no WireGuard
+        interface to the client.)
+        """
+        self.run("host_new srv c1")
+        self.user()
+        pids = self.run('cat "$NS/srv/pid" "$NS/c1/pid"').split()
+        self.start([BARE, "tunnel", *pids]).stdout.readline()
+        self.run(r"""
+            LL[c1]=fe80::1:0:1
+            spawn srv device %s 1
+            spawn c1 device %s device %s fe80::/128
+            for host in srv c1; do
+                wait_for 5 on $host test -S /var/run/wireguard/wg0.sock
+                on $host ip link set wg0 addrgenmode none
+                on $host ip link set wg0 up mtu 1420
+            done
+            on srv ip address add fe80::/64 dev wg0 nodad &&
+            on srv ip address add 192.0.2.1/24 dev wg0 &&
+            on srv ip address add 2001:db8::1/64 dev wg0 nodad &&
+            on c1 ip address add ${LL[c1]}/128 dev wg0 nodad &&
+            on c1 ip route add fe80::/128 dev wg0 &&
+            serve pool %s lease-time 3600
+        """ % (DEVICE, BARE, "%064x" % 1, POOLS))
+
+
+# ---- from start to addresses
+
+
+def start_rounds(hosts, rounds):
+    """Milliseconds of the client and of the bare one, which begin with nothing leased."""
+    link_local = hosts.run('echo "${LL[c1]}"').strip()
+    begin = {"client": "wg-dynamic client wg0", "bare": "%s lease wg0 %s" % (BARE, link_local)}
+    end = {"client": "on c1 wg-dynamic stop wg0",
+           "bare": "on c1 %s release wg0 %s && on c1 ip address flush dev wg0 scope global" %
+                   (BARE, link_local)}
+    took = {"client": [], "bare": []}
+    for i in range(rounds + 1):
+        for what in sorted(took, reverse=i % 2):
+            ms = hosts.time("c1", begin[what])
+            hosts.run("v4 c1 && v6 c1 && %s && no_addrs c1" % end[what])
+            if i:  # the first round fills caches
+                took[what].append(ms)
+    return took
+
+
+def start_section(rounds):
+    rows, raw = [], {}
+    for name in ("a tunnel without encryption", "wireguard-go, or the kernel's WireGuard"):
+        with Hosts(in_time=True) as hosts:
+            hosts.cable() if "without" in name else hosts.tunnel()
+            took = raw[name] = start_rounds(hosts, rounds)
+        ratio = statistics.median(took["client"]) / statistics.median(took["bare"])
+        rows.append((name, spread(took["client"]), spread(took["bare"]), "%.2f" % ratio,
+                     "at most %.1f" % START_GOAL, verdict(ratio <= START_GOAL)))
+    save("client-start", raw)
+    return ("The client, from start to addresses set",
+            "`wg-dynamic client wg0` until it returns, against a program that connects, asks, "
+            "reads the answer and runs `ip address add` twice (`bare lease`). %d rounds in turn, "
+            "with real-time priority, ms, median (least to most).\n\n" % rounds +
+            table(("link", "client", "bare", "ratio", "goal", ""), rows))
+
+
+# ---- memory
+
+
+def memory_section():
+    with Hosts() as hosts:
+        hosts.tunnel()
+        hosts.run("on c1 wg-dynamic client wg0")
+        pids = hosts.pids("c1", "client")
+        pids["a program that only waits"] = hosts.start([BARE, "pause"]).pid
+        time.sleep(0.2)
+        seen = {name: memory([pids[role] for role in roles]) for name, roles in (
+            *((role, (role,)) for role in pids), ("both halves", ("monitor", "engine")),
+            ("all three", ROLES))}
+    save("client-memory", seen)
+    both = seen["both halves"]
+    return ("Memory of a client that has a lease",
+            "KiB. Counted once: all pages that are resident, those of libc too, which other "
+            "programs have mapped as well; Pss is the client's share. What a program that does "
+            "nothing has resident, two halves have twice. Goal: RSS of both halves at most %d; %s "
+            "(counted once: %s).\n\n" %
+            (RSS_GOAL, verdict(both["rss"] <= RSS_GOAL * 1024),
+             verdict(both["pages"] <= RSS_GOAL * 1024)) +
+            table(("process", "RSS", "of it anonymous", "Pss", "counted once"),
+                  [(name, *(figures[key] // 1024 for key in ("rss", "anon", "pss", "pages")))
+                   for name, figures in seen.items()]))
+
+
+# ---- idle
+
+
+def switches(pid):
+    """Voluntary ones so far: each is a wake-up."""
+    with open("/proc/%d/status" % pid) as status:
+        return int(re.search(r"^voluntary_ctxt_switches:\t(\d+)", status.read(), re.M).group(1))
+
+
+def calls(trace, since, until):
+    """Of strace's output: by PID, how often it made which calls meanwhile; and its children."""
+    made, children = collections.defaultdict(collections.Counter), collections.Counter()
+    for line in trace:
+        match = re.match(r"(\d+) +([\d.]+) (?:<\.\.\. )?(\w+)[ (]", line)
+        if match and since < float(match.group(2)) < until and not line.endswith(" ...>\n"):
+            pid, call = int(match.group(1)), match.group(3)
+            made[pid][call] += 1
+            children[pid] += call in ("clone", "clone3", "fork", "vfork")
+    return made, children
+
+
+def daemons(hosts):
+    return {(daemon, role): pid for host, daemon in (("c1", "client"), ("srv", "server"))
+            for role, pid in hosts.pids(host, daemon).items()}
+
+
+def idle(counted, traced, seconds):
+    """By process: switches of those counted; calls and children of those traced, meanwhile."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        strace = subprocess.Popen(["strace", "-qq", "-f", "-ttt", "-o", file.name,
+                                   *("-p%d" % pid for pid in traced.values())],
+                                  stderr=subprocess.DEVNULL, preexec_fn=die_with_us)
+        time.sleep(1)
+        since, before = time.time(), {who: switches(pid) for who, pid in counted.items()}
+        time.sleep(seconds)
+        until, after = time.time(), {who: switches(pid) for who, pid in counted.items()}
+        strace.send_signal(signal.SIGINT)
+        strace.wait()
+        made, children = calls(file, since, until)
+    return ({who: after[who] - before[who] for who in counted},
+            {who: made[pid] for who, pid in traced.items()},
+            {who: children[pid] for who, pid in traced.items()})
+
+
+def idle_section(seconds):
+    with Hosts() as first, Hosts() as second:
+        for hosts in (first, second):
+            hosts.tunnel()
+            hosts.run("on c1 wg-dynamic client wg0")
+        time.sleep(10)  # what follows a start, as the look at routes after 5 s
+        woken, made, readings = idle(daemons(first), daemons(second), seconds)
+    rows = []
+    for daemon, role in woken:
+        names = made[daemon, role]
+        rows.append((daemon, role, woken[daemon, role], readings[daemon, role],
+                     sum(names.values()),
+                     ", ".join("%s %d" % pair for pair in names.most_common()) or "none"))
+    most = seconds // READING + 1
+    none = not any(woken["client", role] for role in ROLES)
+    rest = readings["server", "monitor"] <= most and not woken["server", "spawner"]
+    why = ("The client's are its looks at the peers, which find what `wg set` has changed. "
+           if readings["client", "monitor"] else "")
+    save("client-idle", {"%s %s" % who: {"switches": woken[who], "calls": made[who],
+                                         "readings": readings[who]} for who in woken})
+    return ("Idle for %d s, with a lease of an hour" % seconds,
+            "Voluntary switches: each is a wake-up, or its end. Under strace, on hosts of their "
+            "own at the same time: system calls, and readings, which are children that read the "
+            "device. Goal for the client: none between renewals; %s. %sFor the server: none but "
+            "for readings, at most one in %d s; %s.\n\n" %
+            (verdict(none), why, READING, verdict(rest)) +
+            table(("daemon", "process", "voluntary switches", "readings", "system calls", ""),
+                  rows))
+
+
+# ---- wg-quick
+
+
+VARIANTS = (
+    ("the addresses written in", "{ll}/128, 192.0.2.77/32, 2001:db8::77/128"),
+    ("link-local and `auto`", "{ll}/128, auto"),
+    ("`auto` alone", "auto"),
+)
+
+
+def up_section(rounds):
+    took = {name: [] for name, _ in VARIANTS}
+    with Hosts(in_time=True) as hosts:
+        hosts.star()
+        link_local = hosts.run('wg-dynamic address "${PUB[c1]}" || '
+                               'on c1 wg-dynamic address "${PUB[c1]}"').strip()
+        hosts.run('note c1 LL %s && conf_server srv c1 && '
+                  "up_server pool %s lease-time 3600" % (link_local, POOLS))
+        for i in range(rounds + 1):
+            for name, addresses in VARIANTS[i % 3:] + VARIANTS[:i % 3]:
+                hosts.run('conf_client c1 srv "%s" && '
+                          'on c1 sed -i "s,^Address = .*,Address = %s," /etc/wireguard/wg0.conf' %
+                          (ROUTES, addresses.format(ll=link_local).replace(",", r"\,")))
+                ms = hosts.time("c1", "wg-quick up wg0")
+                hosts.run("v4 c1 && v6 c1 && wgq c1 down wg0 2>/dev/null")
+                if i:
+                    took[name].append(ms)
+    save("client-up", took)
+    plain = took[VARIANTS[0][0]]
+    rows = []
+    for name, _ in VARIANTS:
+        more = statistics.median(took[name]) - statistics.median(plain)
+        rows.append((name, spread(took[name]), *(("", "", "") if took[name] is plain else
+                     ("%.1f" % more, "at most %d" % UP_GOAL, verdict(more <= UP_GOAL)))))
+    return ("`wg-quick up` with `auto`",
+            "The same configuration but for Address. %d rounds in turn, with real-time priority, "
+            "ms, median (least to most); the tunnel is new each time, so with `auto` WireGuard's "
+            "handshake is waited for.\n\n" % rounds +
+            table(("Address", "ms", "longer", "goal", ""), rows))
+
+
+# ---- all
+
+
+def build():
+    if not os.path.exists(DEVICE):
+        raise Failure("%s is missing: make bench-tools" % DEVICE)
+    if not os.path.exists(BARE) or os.path.getmtime(BARE) < os.path.getmtime(SOURCE):
+        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall",
+                        "-Wextra", "-o", BARE, SOURCE], check=True)
+
+
+def run(options):
+    """Sections of the report: titles and text in Markdown."""
+    rounds = max(5, getattr(options, "rounds", 10))
+    build()
+    return [start_section(rounds), up_section(rounds), memory_section(),
+            idle_section(getattr(options, "idle", 65))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--idle", type=int, default=65, help="seconds")
+    if os.geteuid():
+        sys.exit("test hosts are namespaces: run this as root")
+    try:
+        for title, text in run(parser.parse_args()):
+            print("## %s\n\n%s" % (title, text))
+    except Failure as failure:
+        sys.exit("%s" % failure)
+
+
+if __name__ == "__main__":
+    main()

@@ -65,6 +65,7 @@ struct monitor {
 	struct take *takes, **takes_end;
 	uint32_t take_count;
 	bool serving; /* the engine has said that it does */
+	bool retired_known; /* the guard has been told what the journal permits */
 	struct served served; /* as the file has it */
 	bool served_failed; /* to be written */
 	bool journal_gone; /* which has been said */
@@ -112,6 +113,59 @@ static void tell_settings(void)
 			monitor.setup.config.policy_fd);
 }
 
+static void stop(int exit_status)
+{
+	if (monitor.stop_at != NEVER)
+		return;
+	daemon_stopping();
+	monitor.exit_status = exit_status;
+	monitor.stop_at = now_ms() + STOP_MS;
+	supervisor_drain(&monitor.supervisor);
+	if (supervisor_running(&monitor.supervisor))
+		tell(SERVER_STOP, -1);
+	else
+		monitor.loop.stop = true;
+}
+
+/*
+ * Notes what is served now before the engine can grant anything of it; or, where that fails, as
+ * soon as it can be done.
+ */
+static void write_served(void)
+{
+	struct server_setup *setup = &monitor.setup;
+	const struct served *served = &monitor.guard.served;
+	int ret = 0;
+
+	if (!served_equal(&monitor.served, served))
+		ret = server_setup_write_served(setup, served);
+	if (!ret)
+		monitor.served = *served;
+	else if (!monitor.served_failed)
+		log_line(LOG_ERR, "cannot write " STATEDIR "/%s.served: %s: a start with other "
+			 "pools will end the leases from those of now",
+			 setup->start.interface, strerror(-ret));
+	monitor.served_failed = ret;
+}
+
+/*
+ * What only leases of the journal permit. It is read while the first engine reads it, too, which is
+ * given no socket before that: no byte of the network can have had a part in what stands there.
+ */
+static void read_retired(void)
+{
+	int ret;
+
+	if (monitor.retired_known)
+		return;
+	monitor.retired_known = true;
+	ret = guard_retired(&monitor.guard, monitor.setup.journal_fd);
+	if (ret == -ENOMEM)
+		stop(log_failure("out of memory"));
+	if (!ret)
+		write_served();
+}
+
 static void engine_up(struct supervisor *supervisor)
 {
 	struct server_start *start = &monitor.setup.start;
@@ -120,10 +174,11 @@ static void engine_up(struct supervisor *supervisor)
 	start->head.type = SERVER_START;
 	supervisor_send(supervisor, &start->head, sizeof(*start), -1);
 	tell_settings();
+	tell_journal(monitor.setup.journal_fd, 0);
+	read_retired();
 	tell(SERVER_LISTEN, monitor.setup.listen_fd);
 	tell(SERVER_CALLER, monitor.setup.call_fd);
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
-	tell_journal(monitor.setup.journal_fd, 0);
 	monitor.engine_stamp = monitor.stamp;
 	tell_reading();
 	/* What the last engine may have left undone shows in a new reading. */
@@ -147,20 +202,6 @@ static void engine_down(struct supervisor *supervisor)
 	(void)supervisor;
 	takes_drop();
 	server_setup_drop_fresh(&monitor.setup);
-}
-
-static void stop(int exit_status)
-{
-	if (monitor.stop_at != NEVER)
-		return;
-	daemon_stopping();
-	monitor.exit_status = exit_status;
-	monitor.stop_at = now_ms() + STOP_MS;
-	supervisor_drain(&monitor.supervisor);
-	if (supervisor_running(&monitor.supervisor))
-		tell(SERVER_STOP, -1);
-	else
-		monitor.loop.stop = true;
 }
 
 /* --- readings --- */
@@ -204,27 +245,6 @@ static void read_now(uint64_t now)
 	monitor.child = child;
 	monitor.child_began = now;
 	monitor.child_stamp = monitor.stamp;
-}
-
-/*
- * Notes what is served now before the engine can grant anything of it; or, where that fails, as
- * soon as it can be done.
- */
-static void write_served(void)
-{
-	struct server_setup *setup = &monitor.setup;
-	const struct served *served = &monitor.guard.served;
-	int ret = 0;
-
-	if (!served_equal(&monitor.served, served))
-		ret = server_setup_write_served(setup, served);
-	if (!ret)
-		monitor.served = *served;
-	else if (!monitor.served_failed)
-		log_line(LOG_ERR, "cannot write " STATEDIR "/%s.served: %s: a start with other "
-			 "pools will end the leases from those of now",
-			 setup->start.interface, strerror(-ret));
-	monitor.served_failed = ret;
 }
 
 static void reading_came(uint64_t now)
@@ -660,11 +680,6 @@ int server_monitor(const struct server_setup *setup)
 		return 1;
 	server_setup_read_served(setup, &monitor.served);
 	monitor.guard.served = monitor.served;
-	ret = guard_retired(&monitor.guard, setup->journal_fd);
-	if (ret == -ENOMEM)
-		return log_failure("out of memory");
-	if (!ret)
-		write_served();
 	if (!open_all(spawner))
 		return log_failure("cannot start: %s", strerror(errno));
 	ret = sandbox_keep(capabilities);

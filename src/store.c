@@ -17,6 +17,7 @@
 #include "engine.h"
 
 enum {
+	RECORD = 128, /* bytes, about as long as a record is */
 	DEAD_ALLOWED = 1024, /* records, before a small file is worth writing anew */
 	SYNC_SLICES = 8, /* so that no single fdatasync() takes long */
 	RETRY_MS = 5000,
@@ -117,6 +118,9 @@ bool store_load(struct server *server)
 	struct stat st;
 	int ret;
 
+	/* For as many keys as it may have, at once: to make a table larger again and again takes long. */
+	if (!fstat(server->journal.fd, &st))
+		leases_reserve(&server->leases, st.st_size / RECORD);
 	ret = journal_replay(server->journal.fd, &reader, &result);
 	if (ret == -EILSEQ)
 		return fatal(server, REASON_JOURNAL_DAMAGED, result.damaged_line);

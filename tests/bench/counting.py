@@ -26,21 +26,21 @@ def total(path):
         return int(re.search(r"^(?:totals|summary): (\d+)", lines.read(), re.M).group(1))
 
 
-def run(name, loads):
+def run(name, loads, peers=PEERS):
     """Instructions of monitor, spawner and engine, from their start to their end."""
     folder = os.path.join(FOLDER, "of " + name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     with World() as world:
         world.tunnel()
-        world.device(PEERS)
+        world.device(peers)
         server = world.start("srv", "valgrind", "-q", "--tool=callgrind",
                              "--callgrind-out-file=%s/%%p" % folder, PROGRAM, "server", "wg0",
                              "foreground", "pool", POOLS)
         wait_for(lambda: server.poll() is not None or len(processes(server.pid)) == 3, 60)
         pids = processes(server.pid)
         # The first answer comes when all is ready.
-        world.load(c=1, n=1, p=1, f=PEERS)
+        world.load(c=1, n=1, p=1, f=peers)
         for load in loads:
             world.load(**load)
         world.stop(server)
@@ -48,7 +48,7 @@ def run(name, loads):
     for role, pid in zip(ROLES, pids):
         counts.append(total(os.path.join(folder, str(pid))))
         os.rename(os.path.join(folder, str(pid)), os.path.join(FOLDER, "%s-%s" % (name, role)))
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # readers of the device may still write theirs
     return counts
 
 
@@ -66,3 +66,11 @@ def count(sizes):
         found["new", c] = [(a - b) / n for a, b in zip(new, none)]
         found["renewals", c] = [(a - b) / n for a, b in zip(both, new)]
     return found
+
+
+def renewals(peers, requests=4096):
+    """Instructions of one renewal on a device of that many peers, all of which have leases."""
+    lease = {"c": 64, "n": peers, "p": peers}
+    renew = {"c": 64, "n": requests, "p": peers}
+    less, more = (run("growth-%d" % peers, loads, peers) for loads in ([lease], [lease, renew]))
+    return sum(b - a for a, b in zip(less, more)) / requests

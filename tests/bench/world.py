@@ -166,6 +166,10 @@ class World:
 
     # ---- programs
 
+    def load_command(self, **options):
+        args = [word for key, value in options.items() for word in ("-" + key, value)]
+        return self.command("cli", [os.path.join(TOOLS, "load"), *args])
+
     def load(self, **options):
         """Of load.c: c (at once), n (requests), f (first peer), p (peers), r (a second), ..."""
         args = [word for key, value in options.items() for word in ("-" + key, value)]
@@ -179,12 +183,15 @@ class World:
         return {key: int(value) for key, value in
                 (word.split("=") for word in device.stdout.readline().split())}
 
-    def server(self, *words, pools=POOLS, program=PROGRAM, log=None):
-        """Ours, once it answers."""
-        with open(log or os.path.join(self.folder, "log"), "w", encoding="utf-8") as out:
-            server = self.start("srv", program, "server", "wg0", "foreground", "pool", pools,
-                                *words, stderr=out)
-        wait_for(lambda: listens(self, server), 60)
+    @staticmethod
+    def server_words(*words, pools=POOLS):
+        return [PROGRAM, "server", "wg0", "foreground", "pool", pools, *words]
+
+    def server(self, *words, pools=POOLS):
+        """Ours, once it listens."""
+        with open(os.path.join(self.folder, "log"), "w", encoding="utf-8") as out:
+            server = self.start("srv", *self.server_words(*words, pools=pools), stderr=out)
+        wait_for(lambda: listens(self, server), 120)
         return server
 
     def log(self):

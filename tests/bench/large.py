@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""
+One server with as many peers as wished, up to 500,000, each with two addresses: memory, readings of
+the device, start, compaction, and the cost of a request.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+from counting import ROLES
+from observe import counts_instructions, cpu_seconds, instructions, memory
+from watch import compactions, quantile, readings, split
+from world import Failure, World, processes, wait_for
+
+PACE = 200  # requests a second, of which each is timed
+SETTLE = 2  # seconds after a reading in which the server still works on it
+READING = 30  # seconds, from one to the next
+
+
+def say(text, *values):
+    print("scale: " + text % values, flush=True)
+
+
+def well(result):
+    if result["failed"]:
+        raise Failure("requests failed: %s" % result["failures"])
+    return result
+
+
+class Large:
+    """The server, its device, and what is measured on them, in this order."""
+
+    def __init__(self, world, peers):
+        self.world, self.peers, self.leases = world, peers, 0
+        world.tunnel()
+        self.device = world.device(peers)
+        self.server = world.server()
+
+    def lease(self):
+        """A lease for each."""
+        say("%d leases", self.peers)
+        well(self.world.load(c=64, n=self.peers, p=self.peers))
+        counts = self.world.device_counts(self.device)
+        if counts["allowed_ips"] != 3 * self.peers:
+            raise Failure("not all leases are on the device: %s" % counts)
+
+    def reading(self, patience=120):
+        """Waits for the next, whole; returns how long it took."""
+        with readings(self.server) as watch:
+            began = time.monotonic()
+            wait_for(lambda: any(start > began + 0.01 for start, _ in watch.intervals), patience,
+                     0.05)
+        return next(end - start for start, end in watch.intervals if start > began + 0.01)
+
+    def memory(self):
+        self.reading()
+        time.sleep(SETTLE)
+        return memory(processes(self.server.pid))
+
+    def paced(self, seconds, intervals, after):
+        """Of renewals at an even pace: times in the intervals that watch notes, and else."""
+        with intervals as watch:
+            result = well(self.world.load(r=PACE, t=seconds, p=self.peers, s=PACE * seconds))
+        if not watch.intervals:
+            raise Failure("what is to be watched did not happen in %d s" % seconds)
+        during, else_ = split(result["slowest"], watch.intervals, after)
+        return {"times": len(watch.intervals),
+                "seconds": max(end - start for start, end in watch.intervals),
+                **{"%s %s" % (name, key): value
+                   for name, times in (("during", during), ("else", else_))
+                   for key, value in (("requests", len(times)), ("p50", quantile(times, 0.5)),
+                                      ("p99.9", quantile(times, 0.999)),
+                                      ("max", quantile(times, 1)))}}
+
+    def readings(self):
+        say("readings of the device while %d requests come in a second", PACE)
+        return self.paced(2 * READING + 10, readings(self.server), SETTLE)
+
+    def start(self):
+        """
+        Ends the server, and starts it on its journal: seconds to the first answer, and how long the
+        reading took before which nothing can be decided.
+        """
+        say("start with that journal")
+        self.world.stop(self.server)
+        began = time.monotonic()
+        with open(os.path.join(self.world.folder, "log"), "w", encoding="utf-8") as log:
+            self.server = self.world.start("srv", *self.world.server_words(), stderr=log)
+        # The first child is the one that reads the device; the spawner comes later.
+        with readings(self.server) as watch:
+            while True:
+                answer = subprocess.run(self.world.load_command(n=1, p=1), text=True, check=True,
+                                        stdout=subprocess.PIPE)
+                if '"failed": 0' in answer.stdout:
+                    break
+                if time.monotonic() > began + 120:
+                    raise Failure("no answer after a start: %s" % answer.stdout)
+        whole = time.monotonic() - began
+        first = watch.intervals[0]
+        return {"seconds": whole, "reading": first[1] - first[0],
+                "rest": whole - (first[1] - first[0])}
+
+    def compaction(self):
+        """Renewals up to where the journal is worth being written anew; then the pace, across it."""
+        path = os.path.join(self.world.state, "wg0.leases")
+        records = int(subprocess.run(["grep", "-c", "^lease ", path], stdout=subprocess.PIPE,
+                                     text=True, check=True).stdout)
+        missing = 2 * self.peers + 1024 - records - 5 * PACE
+        say("compaction, after %d renewals", max(missing, 0))
+        if missing > 0:
+            well(self.world.load(c=64, n=missing, p=self.peers))
+        return self.paced(40, compactions(self.world), 0)
+
+    def cost(self):
+        """Of a renewal, between two readings: processor time and latency."""
+        self.reading()
+        time.sleep(SETTLE)
+        pids = processes(self.server.pid)
+        alone = well(self.world.load(c=1, n=4000, p=self.peers))
+        before = cpu_seconds(pids)
+        result = well(self.world.load(c=64, n=20000, p=self.peers))
+        times = [(b[0] - a[0]) / 20000 * 1e6 for a, b in zip(before, cpu_seconds(pids))]
+        found = {"cpu": sum(times), **dict(zip(ROLES, times)), "rate": result["rate"],
+                 "p50 alone": alone["p50"]}
+        if counts_instructions():
+            _, counts = instructions(pids, lambda: self.world.load(c=64, n=20000, p=self.peers))
+            found["instructions"] = sum(counts.values()) / 20000
+        return found
+
+
+def without_leases():
+    """Memory of a server whose device has one peer."""
+    with World() as world:
+        large = Large(world, 1)
+        return {name: memory([pid]) for name, pid in zip(ROLES, processes(large.server.pid))} | {
+            "all": memory(processes(large.server.pid))}
+
+
+def measure(peers, rounds, whole):
+    """Memory and the cost of a request; if whole, all that is to be measured."""
+    with World() as world:
+        large = Large(world, peers)
+        large.lease()
+        found = {"memory": large.memory(), "cost": [large.cost() for _ in range(min(rounds, 3))]}
+        if whole:
+            found["readings"] = large.readings()
+            found["start"] = [large.start() for _ in range(min(rounds, 3))]
+            found["compaction"] = large.compaction()
+        world.stop(large.server, signal.SIGKILL)
+        return found

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Leases that all end in the same second, and the last free address of a pool."""
+
+import time
+
+from large import PACE, say, well
+from watch import quantile, split
+from world import Failure, World
+
+EXPIRING = 100000
+BATCHES = 20
+WAIT = 60  # seconds from the first of these leases to the end of all
+POOL = ("10.7.0.0/16", 65534)
+SAMPLE = 16
+FIRST = 2000
+
+LEASE = "request_ip=1\\nip=0.0.0.0/32\\nip=::/128\\nleasetime=%d\\n\\n"
+ADDRESS = "request_ip=1\\nip=0.0.0.0/32\\n\\n"
+
+
+def expiry(number=EXPIRING):
+    """
+    Leases are whole seconds long. So they are asked for in batches, each for what is left until the
+    same time, and end within a second. Others' requests come at an even pace before, during and after.
+    """
+    say("%d leases that end in the same second", number)
+    with World() as world:
+        world.tunnel()
+        others = 2000
+        device = world.device(number + others)
+        world.server()
+        well(world.load(c=64, n=others, p=others, f=number + 1))
+        size, end = number // BATCHES, time.monotonic() + WAIT
+        for i in range(BATCHES):
+            left = end - time.monotonic()
+            if left < 12:
+                raise Failure("leases are granted too slowly for them to end together")
+            time.sleep(left % 1)
+            well(world.load(c=64, n=size, p=size, f=1 + i * size,
+                            q=LEASE % round(end - time.monotonic())))
+        before = world.device_counts(device)["allowed_ips"]
+        time.sleep(end - time.monotonic() - 10)
+        result = well(world.load(r=PACE, t=25, p=others, f=number + 1, s=25 * PACE))
+        after = world.device_counts(device)["allowed_ips"]
+        if before - after != 2 * number:
+            raise Failure("%d addresses were to be taken out, but %d were" %
+                          (2 * number, before - after))
+        during, else_ = split(result["slowest"], [(end - 1, end + 13)])
+        return {"during": during_of(during), "else": during_of(else_)}
+
+
+def during_of(times):
+    return {"requests": len(times), "p50": quantile(times, 0.5), "p99.9": quantile(times, 0.999),
+            "max": quantile(times, 1)}
+
+
+def last_address():
+    """Of a pool that is free at first: latency of the first requests, and of the last ones."""
+    say("a pool of %d addresses, up to the last one", POOL[1])
+    with World() as world:
+        world.tunnel()
+        world.device(POOL[1] + 1)
+        world.server(pools=POOL[0])
+        one = {"i": 1, "q": ADDRESS}
+        first = well(world.load(c=1, n=FIRST, p=FIRST, s=FIRST, **one))
+        rest = POOL[1] - FIRST - SAMPLE
+        well(world.load(c=64, n=rest, p=rest, f=FIRST + 1, **one))
+        last = well(world.load(c=1, n=SAMPLE, p=SAMPLE, f=POOL[1] - SAMPLE + 1, s=SAMPLE, **one))
+        times = sorted(last["slowest"])
+        # And there is none any more.
+        none = world.load(c=1, n=1, p=1, f=POOL[1] + 1, **one)
+        if not none["failed"]:
+            raise Failure("there was an address left in a pool that is full")
+        return {"first p50": first["p50"], "first p99": first["p99"], "last": times[-1][1],
+                "last p50": quantile([us for _, us in times], 0.5)}

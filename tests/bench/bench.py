@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """
-bench.py - the entry of `make bench': measures, and writes build/bench/report.md, with the raw values
-in JSON beside it. README.md says what is measured, and how. As root.
+bench.py - the entry of `make bench': measures, and writes build/bench/report.md, with the raw
+values in JSON beside it. README.md says what is measured, and how. As root.
 
 A part is a module with run(options), which returns sections of the report: titles and their text in
 Markdown. Nothing here fails because a goal is missed, but because something does not work.

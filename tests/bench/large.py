@@ -103,7 +103,7 @@ class Large:
                 "rest": whole - (first[1] - first[0])}
 
     def compaction(self):
-        """Renewals up to where the journal is worth being written anew; then the pace, across it."""
+        """Renewals up to where the journal is worth being written anew; then the pace."""
         path = os.path.join(self.world.state, "wg0.leases")
         records = int(subprocess.run(["grep", "-c", "^lease ", path], stdout=subprocess.PIPE,
                                      text=True, check=True).stdout)

@@ -20,8 +20,8 @@ ADDRESS = "request_ip=1\\nip=0.0.0.0/32\\n\\n"
 
 def expiry(number=EXPIRING):
     """
-    Leases are whole seconds long. So they are asked for in batches, each for what is left until the
-    same time, and end within a second. Others' requests come at an even pace before, during and after.
+    Leases are whole seconds long. So they are asked for in batches, each for what is left until
+    the same time, and end within a second. Others' requests come at an even pace all the while.
     """
     say("%d leases that end in the same second", number)
     with World() as world:

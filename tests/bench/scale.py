@@ -31,8 +31,8 @@ def memory_section(start, found):
         row += ["at most %d" % PER_PEER, verdict(each <= PER_PEER)] if peers >= 10000 else ["", ""]
         rows.append(row)
     return ("Memory",
-            "Of all processes, kB (1000 bytes). RSS: the sum, so what they share counts three times. "
-            "Counted once: all pages that any of them has resident, by their frames, with what "
+            "Of all processes, kB (1000 bytes). RSS: the sum, so what they share counts three "
+            "times. Counted once: all pages that any of them has resident, by their frames, with what "
             "other programs share of libc; without the reading of the device, which stands by "
             "itself. Bytes a peer: what these are more than at the start, by the number of peers, "
             "each of which has two addresses.\n\n" +
@@ -52,8 +52,8 @@ def growth_section(found, counted):
                      spread([cost["p50 alone"] for cost in result["cost"]]),
                      number(counted.get(peers, "")), "within 1.3", verdict(times <= 1.3)))
     return ("Growth",
-            "The cost of a renewal by the number of peers, all of which have leases: processor time "
-            "of all processes, and its ratio to that with the fewest peers; 20,000 of them, 64 at "
+            "The cost of a renewal by the number of peers, all of which have leases: processor "
+            "time of all processes, and its ratio to that with the fewest peers; 20,000 of them, 64 at "
             "once; p50 is of 4,000 one at a time.\n\n" +
             table(("peers", "processor time, us", "ratio", "a second", "p50 alone, us",
                    "instructions", "goal", ""), rows))
@@ -80,8 +80,8 @@ def wait_section(peers, result, expiry):
         wait_row("end of %s leases" % number(pools.EXPIRING), expiry["during"], expiry["else"], 50),
     ]
     return ("Who has to wait",
-            "Renewals at %d a second, whatever becomes of them; ms from when each was due. Those that "
-            "were under way meanwhile, or up to %d s after a reading, against the others; with %s "
+            "Renewals at %d a second, whatever becomes of them; ms from when each was due. Those "
+            "that were under way meanwhile, or up to %d s after a reading, against the others; with %s "
             "peers, the third with %s.\n\n" % (large.PACE, large.SETTLE, number(peers),
                                                 number(pools.EXPIRING)) +
             table(("what happens", "requests", "p50", "p99.9", "longest", "else p99.9",

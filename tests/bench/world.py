@@ -135,16 +135,16 @@ class World:
     # ---- links
 
     def link(self, srv, cli):
-        """A cable from one host to the other; srv and cli: what `ip link' is to know of its ends."""
+        """A cable between the hosts; srv and cli: what `ip link' is to know of its ends."""
         subprocess.run(["nsenter", "--target", str(self.hosts["srv"].pid), "--net", "--",
                         "ip", "link", "add", *srv, "type", "veth", "peer", *cli,
                         "netns", str(self.hosts["cli"].pid)], check=True)
 
     def tunnel(self):
         """
-        The cable as a tunnel of WireGuard would be: no neighbours are looked for. All clients of any
-        number are on its one end, without an address for each, and there is one neighbour, so that
-        none of the kernel's tables grows with them.
+        The cable as a tunnel of WireGuard would be: no neighbours are looked for. Clients of any
+        number are on its one end, without an address for each, and there is one neighbour, so
+        that none of the kernel's tables grows with them.
         """
         end = ["name", "wg0", "address", "02:00:00:00:00:01"]
         self.link(end[1:], end)
@@ -167,13 +167,18 @@ class World:
     # ---- programs
 
     def load_command(self, **options):
+        """Of load.c: c (at once), n (requests), f (first peer), p (peers), r (a second), ..."""
         args = [word for key, value in options.items() for word in ("-" + key, value)]
         return self.command("cli", [os.path.join(TOOLS, "load"), *args])
 
     def load(self, **options):
-        """Of load.c: c (at once), n (requests), f (first peer), p (peers), r (a second), ..."""
-        args = [word for key, value in options.items() for word in ("-" + key, value)]
-        return json.loads(self.run("cli", os.path.join(TOOLS, "load"), *args))
+        """What it prints."""
+        done = subprocess.run(self.load_command(**options), text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              preexec_fn=die_with_us)
+        if done.returncode:
+            raise Failure("load: %s" % done.stderr.strip())
+        return json.loads(done.stdout)
 
     def device(self, peers):
         return self.start_ready("srv", os.path.join(TOOLS, "device"), peers)

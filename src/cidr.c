@@ -18,10 +18,13 @@ unsigned int family_bits(uint8_t family)
 
 void cidr_host(struct cidr *c, uint8_t family, const void *ip)
 {
-	memset(c, 0, sizeof(*c));
+	static const uint8_t zeros[16];
+
 	c->family = family;
 	c->prefix = family_bits(family);
-	memcpy(c->ip, ip, c->prefix / 8);
+	memcpy(c->ip, family == AF_INET6 ? ip : zeros, sizeof(c->ip));
+	if (family == AF_INET)
+		memcpy(c->ip, ip, 4);
 }
 
 bool cidr_parse(struct cidr *c, const char *text, size_t len)

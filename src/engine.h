@@ -115,6 +115,7 @@ struct server {
 	struct claim claims[SESSIONS * FAMILIES]; /* book.claim_count of them */
 	struct session *sessions, **sessions_end;
 	uint32_t session_count;
+	uint16_t open[SESSIONS]; /* how many of them by peer: session.c */
 	uint64_t accept_at; /* accept again from this time on; 0: accepting */
 
 	/* readings */

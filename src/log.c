@@ -17,6 +17,8 @@
 #include "log.h"
 #include "text.h"
 
+enum { LOG_HEAD = 48, LOG_TEXT = 1024 };
+
 static char log_interface[IFNAMSIZ];
 static bool log_to_syslog, log_with_priority;
 static unsigned int log_burst, log_rate, log_left, log_dropped; /* burst 0: no limit */
@@ -45,29 +47,39 @@ void log_background(void)
 	log_to_syslog = true;
 }
 
-static void log_write(int priority, const char *format, va_list args)
+/* Writes the len bytes behind the first LOG_HEAD of a buffer, which has room for one more. */
+static void log_write(int priority, char *line, size_t len)
 {
-	char line[1024], *text = line, *end;
-	int saved = errno, len;
+	char head[LOG_HEAD], *at = head;
+	int saved = errno;
 
-	if (!log_to_syslog) {
-		if (log_with_priority)
-			text += sprintf(text, "<%d>", priority & 7);
-		text = text_put(text, "wg-dynamic: ");
-		if (*log_interface)
-			text = text_put(text_put(text, log_interface), ": ");
-	}
-	len = vsnprintf(text, line + sizeof(line) - text, format, args);
-	end = line + sizeof(line) - 1;
-	if (len < end - text)
-		end = text + len;
 	if (log_to_syslog) {
-		syslog(priority, "%s: %s", log_interface, text);
-	} else {
-		*end++ = '\n';
-		(void)!write(STDERR_FILENO, line, end - line); /* whom should it be told to? */
+		syslog(priority, "%s: %.*s", log_interface, (int)len, line + LOG_HEAD);
+		errno = saved;
+		return;
 	}
+	if (log_with_priority) {
+		*at++ = '<';
+		*at++ = '0' + (priority & 7);
+		*at++ = '>';
+	}
+	at = text_put(at, "wg-dynamic: ");
+	if (*log_interface)
+		at = text_put(text_put(at, log_interface), ": ");
+	line[LOG_HEAD + len] = '\n';
+	memcpy(line + LOG_HEAD - (at - head), head, at - head);
+	/* Whom should it be told to, if that fails? */
+	(void)!write(STDERR_FILENO, line + LOG_HEAD - (at - head), at - head + len + 1);
 	errno = saved;
+}
+
+static void log_format(int priority, const char *format, va_list args)
+{
+	char line[LOG_HEAD + LOG_TEXT + 1];
+	int len = vsnprintf(line + LOG_HEAD, LOG_TEXT, format, args);
+
+	if (len >= 0)
+		log_write(priority, line, len < LOG_TEXT ? len : LOG_TEXT - 1);
 }
 
 void log_limit(unsigned int burst, unsigned int rate)
@@ -101,20 +113,39 @@ bool log_full(void)
 	return full;
 }
 
-void log_line(int priority, const char *format, ...)
+/* Whether there is room for a line, which is taken; first says how many were left out before. */
+static bool log_take(void)
 {
 	unsigned int dropped = log_dropped;
-	va_list args;
 
 	if (log_full())
-		return;
+		return false;
 	log_left -= log_burst != 0;
 	log_dropped = 0;
 	if (dropped)
 		log_failure("there was too much to say: %u lines are left out", dropped);
+	return true;
+}
+
+void log_line(int priority, const char *format, ...)
+{
+	va_list args;
+
+	if (!log_take())
+		return;
 	va_start(args, format);
-	log_write(priority, format, args);
+	log_format(priority, format, args);
 	va_end(args);
+}
+
+void log_text(int priority, const char *text, size_t len)
+{
+	char line[LOG_HEAD + LOG_TEXT + 1];
+
+	if (!log_take())
+		return;
+	memcpy(line + LOG_HEAD, text, len);
+	log_write(priority, line, len);
 }
 
 int log_failure(const char *format, ...)
@@ -122,7 +153,7 @@ int log_failure(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_write(LOG_ERR, format, args);
+	log_format(LOG_ERR, format, args);
 	va_end(args);
 	return 1;
 }

@@ -8,6 +8,7 @@
 #define LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Begins logging about an interface; the name is copied. To standard error; with a <n> prefix
@@ -26,6 +27,9 @@ void log_limit(unsigned int burst, unsigned int rate);
 
 /* One line, without its newline; priority as in syslog(3). Keeps errno. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Likewise a line of at most 1 KiB that is text already, not ended by a NUL. */
+void log_text(int priority, const char *text, size_t len);
 
 /*
  * Whether a line would be left out by the limit now; if so it counts as left out, and need not be

@@ -24,7 +24,8 @@ uint64_t sooner(uint64_t a, uint64_t b)
 
 bool loop_open(struct loop *loop)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	/* The timer's own events have no watch, but the loop. */
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = loop };
 
 	*loop = (struct loop){ .timer_fd = -1, .timer_at = NEVER };
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -131,12 +132,14 @@ void loop_run(struct loop *loop, uint64_t (*turn)(void *data), void *data)
 			struct epoll_event *event = &loop->batch[loop->next++];
 
 			watch = event->data.ptr;
-			if (watch)
+			if (event->data.ptr == loop) {
+				/* turn() runs anyhow; reading it makes it quiet. */
+				if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
+					loop->timer_at = NEVER;
+			} else if (watch) {
 				watch->ready(watch, event->events);
+			}
 		}
-		/* The timer has no watch: turn() runs anyhow. Reading it makes it quiet. */
-		if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
-			loop->timer_at = NEVER;
 		if (loop->stop)
 			break;
 		at = turn(data);

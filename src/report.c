@@ -102,6 +102,18 @@ static void no_link_local(const struct server_log_item *item)
 			 "cannot ask: `link-locals auto' gives them one", item->number);
 }
 
+/* The one line of which there may be thousands in a second. */
+static void granted(const char *peer, const char *before, const char *ips, const char *behind,
+		    uint32_t seconds)
+{
+	char text[WHO_TEXT + IPS_TEXT + 64], *at = text;
+
+	at = text_put(text_put(at, peer), before);
+	at = text_put(text_put(at, ips), behind);
+	at = text_put(text_number(at, seconds), " s");
+	log_text(LOG_INFO, text, at - text);
+}
+
 static void line(const struct server_log_item *item)
 {
 	const char *reason = item->reason < REASON_TYPES ? reasons[item->reason] : "?";
@@ -117,10 +129,10 @@ static void line(const struct server_log_item *item)
 			 item->number, item->number2);
 		break;
 	case EVENT_GRANTED:
-		log_line(LOG_INFO, "%sleased %s for %u s", peer, ips, item->lease_time);
+		granted(peer, "leased ", ips, " for ", item->lease_time);
 		break;
 	case EVENT_CHANGED:
-		log_line(LOG_INFO, "%snow has %s leased for %u s", peer, ips, item->lease_time);
+		granted(peer, "now has ", ips, " leased for ", item->lease_time);
 		break;
 	case EVENT_ENDED:
 		log_line(LOG_INFO, "%slease of %s ended: %s (of %u s)", peer, ips, reason,

@@ -20,8 +20,15 @@ enum {
 	PRIVILEGED_PORT = 1024,
 };
 
+/* How many sessions there are of this peer and of those that fall into the same place. */
+static uint16_t *open_of(struct server *server, uint64_t peer)
+{
+	return &server->open[(peer ^ peer >> 32) % SESSIONS];
+}
+
 static void unlink_session(struct session *session)
 {
+	--*open_of(session->server, session->peer);
 	*session->before = session->next;
 	if (session->next)
 		session->next->before = session->before;
@@ -236,7 +243,8 @@ static bool may_connect(struct server *server, const struct sockaddr_in6 *from,
 		server_refuse(server, REASON_PORT, ip);
 		return false;
 	}
-	for (struct session *s = server->sessions; s; s = s->next)
+	/* Mostly there is none, and nothing to be counted. */
+	for (struct session *s = *open_of(server, peer) ? server->sessions : NULL; s; s = s->next)
 		same += peer ? s->peer == peer : !cidr_compare(&s->from, ip);
 	if (same >= SESSIONS_PEER) {
 		server_refuse(server, REASON_TOO_MANY, ip);
@@ -273,6 +281,7 @@ static void session_open(struct server *server, int fd, const struct cidr *from,
 	session->server = server;
 	session->from = *from;
 	session->peer = peer;
+	++*open_of(server, peer);
 	session->before = server->sessions_end;
 	*server->sessions_end = session;
 	server->sessions_end = &session->next;

@@ -14,13 +14,13 @@
 
 static ssize_t fake_recv(int fd, void *buf, size_t size, int flags);
 static ssize_t fake_send(int fd, const void *buf, size_t len, int flags);
-static void fake_remove(struct loop *loop, struct watch *watch);
+static void fake_close_watch(struct loop *loop, struct watch *watch);
 static void fake_change(struct loop *loop, struct watch *watch, uint32_t events);
 static int fake_close(int fd);
 
 #define recv fake_recv
 #define send fake_send
-#define loop_remove fake_remove
+#define loop_close_watch fake_close_watch
 #define loop_change fake_change
 #define close fake_close
 #include "../../src/control.c"
@@ -70,9 +70,10 @@ static ssize_t fake_send(int fd, const void *buf, size_t len, int flags)
 	return len;
 }
 
-static void fake_remove(struct loop *loop, struct watch *watch)
+static void fake_close_watch(struct loop *loop, struct watch *watch)
 {
 	must(!loop && watch->fd == FD);
+	++closed;
 }
 
 static void fake_change(struct loop *loop, struct watch *watch, uint32_t events)

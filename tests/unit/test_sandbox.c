@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,35 @@ static long traces(void)
 static long forks(void)
 {
 	return fork();
+}
+
+/* In a user namespace of its own, as whoever is root there. */
+static long forks_as_root(void)
+{
+#ifdef __s390x__
+	long pid = syscall(SYS_clone, 0, CLONE_NEWUSER | SIGCHLD, 0, 0, 0);
+#else
+	long pid = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+#endif
+
+	if (!pid)
+		_exit(0);
+	return pid;
+}
+
+static long forks_by_clone3(void)
+{
+#ifdef SYS_clone3
+	uint64_t args[8] = { CLONE_NEWUSER, 0, 0, 0, SIGCHLD };
+	long pid = syscall(SYS_clone3, args, sizeof(args));
+
+	if (!pid)
+		_exit(0);
+	return pid;
+#else
+	errno = ENOSYS;
+	return -1;
+#endif
 }
 
 static long kills_spawner(void)
@@ -345,7 +375,11 @@ static int monitor(void)
 		return 6;
 	if (makes_socket() < 0 || opens() < 0)
 		return 7;
-	return DONE;
+	if (forks_as_root() != -1 || errno != EPERM)
+		return 8;
+	if (forks_by_clone3() != -1 || errno != ENOSYS)
+		return 9;
+	return forks() < 0 ? 10 : DONE; /* a child, of which nobody waits for the status */
 }
 
 static void a_monitor_runs_nothing(void **state)
@@ -370,6 +404,9 @@ static const struct {
 #define DENIED(name) { #name, SYS_##name }
 	DENIED(execve), DENIED(execveat), DENIED(ptrace), DENIED(process_vm_readv),
 	DENIED(process_vm_writev), DENIED(personality),
+#ifdef SYS_pidfd_getfd
+	DENIED(pidfd_getfd),
+#endif
 	DENIED(mount), DENIED(umount2), DENIED(pivot_root), DENIED(chroot), DENIED(setns),
 	DENIED(unshare), DENIED(open_by_handle_at),
 #ifdef SYS_mount_setattr

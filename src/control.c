@@ -15,7 +15,11 @@
 #include "control.h"
 #include "sandbox.h"
 
-enum { TIMEOUT_MS = 10000, QUESTION = 128 /* bytes, the longest and more */ };
+enum {
+	TIMEOUT_MS = 10000,
+	ACCEPT_PAUSE_MS = 1000,
+	QUESTION = 128, /* bytes, the longest and more */
+};
 
 const char *const control_roles[CONTROL_ROLES] = { "client", "server" };
 
@@ -216,8 +220,14 @@ static void listener_ready(struct watch *watch, uint32_t events)
 		return;
 	}
 	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of descriptors: who waits would wake us for ever. */
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+			loop_change(control->loop, watch, 0);
+			control->accept_at = now_ms() + ACCEPT_PAUSE_MS;
+		}
 		return;
+	}
 	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
 	session->control = control;
 	session->answering = session->ended = false;
@@ -258,6 +268,12 @@ uint64_t control_turn(struct control *control, uint64_t now)
 			session_close(session);
 		else if (session->deadline < at)
 			at = session->deadline;
+	}
+	if (control->accept_at && control->accept_at <= now) {
+		control->accept_at = 0;
+		loop_change(control->loop, &control->listener, EPOLLIN);
+	} else if (control->accept_at && control->accept_at < at) {
+		at = control->accept_at;
 	}
 	return at;
 }

@@ -84,6 +84,7 @@ struct control {
 	control_release *release; /* NULL: it is not known */
 	void *data;
 	struct control_session *sessions[CONTROL_SESSIONS];
+	uint64_t accept_at; /* when to accept again; 0: always */
 };
 
 /*
@@ -99,7 +100,10 @@ bool control_open(struct control *control, struct loop *loop, int fd, control_fi
  */
 size_t control_counter(char *buf, size_t size, const char *name, uint64_t value);
 
-/* Cuts whoever is too slow. Returns when to call it again: as loop_run()'s turn(). */
+/*
+ * Cuts whoever is too slow, and accepts again after a pause. Returns when to call it again: as
+ * loop_run()'s turn().
+ */
 uint64_t control_turn(struct control *control, uint64_t now);
 
 /* --- commands --- */

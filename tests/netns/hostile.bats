@@ -128,16 +128,23 @@ used_up() {
 	PIDS=$(three srv server | xargs)
 	read -r MONITOR _ ENGINE <<<"$PIDS"
 	alive
-	local before
+	local before slots
 	# The kernel takes them all, and lets them wait.
 	spawn c1 slots /usr/bin/python3 "$NETNS/hostile.py" slots 29
+	slots=$SPID
 	wait_for 20 grep -qx open "$NS/c1/slots.out"
 	wait_for 5 used_up
-	# It does not spin meanwhile.
+	# It does not spin meanwhile, nor for one that asks how it is, who waits as the others do.
 	before=$(ticks "$ENGINE")
 	sleep 3
 	(($(ticks "$ENGINE") - before < 60))
-	on c1 kill "$SPID"
+	spawn srv show "$PROGRAM" show wg0 dump
+	sleep 1
+	before=$(ticks "$ENGINE")
+	sleep 3
+	(($(ticks "$ENGINE") - before < 60))
+	on c1 kill "$slots"
+	wait_for 5 grep -q $'\tserver\t' "$NS/srv/show.out"
 	wait_for 20 same_files 20
 	alive
 }

@@ -2,6 +2,7 @@
 /* The status socket, from its three sides. */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,6 +19,8 @@
 enum {
 	TIMEOUT_MS = 10000,
 	ACCEPT_PAUSE_MS = 1000,
+	ANSWER_MS = 30000, /* what a whole answer may take */
+	SHORT_ANSWER = 64, /* an errno alone, and more */
 	QUESTION = 128, /* bytes, the longest and more */
 };
 
@@ -280,34 +283,83 @@ uint64_t control_turn(struct control *control, uint64_t now)
 
 /* --- commands --- */
 
-static FILE *ask(const char *interface, const char *role, const char *key, const char *value)
+/* An engine that has been taken over may answer for ever, be it slowly or fast. */
+struct answer {
+	int fd;
+	uint64_t deadline;
+	size_t left; /* bytes that may still come */
+};
+
+static ssize_t answer_read(void *cookie, char *buf, size_t size)
 {
-	int fd = connect_to(interface, role);
-	FILE *stream;
+	struct answer *answer = cookie;
+	struct pollfd polled = { .fd = answer->fd, .events = POLLIN };
+	uint64_t now = now_ms(), wait = answer->deadline > now ? answer->deadline - now : 0;
+	ssize_t len;
+
+	errno = answer->left ? ETIMEDOUT : EFBIG;
+	if (!answer->left || !wait ||
+	    poll(&polled, 1, wait < TIMEOUT_MS ? wait : TIMEOUT_MS) <= 0)
+		return -1;
+	len = recv(answer->fd, buf, size < answer->left ? size : answer->left, 0);
+	answer->left -= len > 0 ? len : 0;
+	return len;
+}
+
+static int answer_close(void *cookie)
+{
+	struct answer *answer = cookie;
+
+	close(answer->fd);
+	free(answer);
+	return 0;
+}
+
+/* The stream owns the descriptor. */
+static FILE *answer_open(int fd, size_t limit)
+{
+	static const cookie_io_functions_t functions = { .read = answer_read,
+							  .close = answer_close };
+	struct answer *answer = malloc(sizeof(*answer));
+	FILE *stream = NULL;
+
+	if (answer) {
+		*answer = (struct answer){ fd, now_ms() + ANSWER_MS, limit };
+		stream = fopencookie(answer, "r", functions);
+	}
+	if (!stream) {
+		free(answer);
+		close(fd);
+		errno = ENOMEM;
+	}
+	return stream;
+}
+
+static FILE *ask(const char *interface, const char *role, const char *key, const char *value,
+		 size_t limit)
+{
+	int fd = connect_to(interface, role), error;
 
 	if (fd < 0) {
 		errno = -fd;
 		return NULL;
 	}
-	stream = fdopen(fd, "r+");
-	if (!stream) {
-		close(fd);
-		return NULL;
-	}
-	if (fprintf(stream, "%s=%s\n\n", key, value) > 0 && !fflush(stream))
-		return stream;
-	fclose(stream);
+	if (dprintf(fd, "%s=%s\n\n", key, value) > 0)
+		return answer_open(fd, limit);
+	error = errno;
+	close(fd);
+	errno = error;
 	return NULL;
 }
 
 FILE *control_ask(const char *interface, const char *role)
 {
-	return ask(interface, role, "get", "1");
+	return ask(interface, role, "get", "1", CONTROL_ANSWER);
 }
 
 int control_release_lease(const char *interface, const char *hex)
 {
-	FILE *stream = ask(interface, "server", "release", hex);
+	FILE *stream = ask(interface, "server", "release", hex, SHORT_ANSWER);
 	int error, ret;
 
 	if (!stream)

@@ -44,6 +44,7 @@ enum {
 	CONTROL_SESSIONS = 4, /* that are answered at a time; more wait */
 	CONTROL_CHUNK = 4096, /* bytes that fill() has room for */
 	CONTROL_LINE = 512, /* no more at a time than this is needed */
+	CONTROL_ANSWER = 256 << 20, /* bytes: of 500,000 peers, and more */
 };
 
 /* --- monitor --- */
@@ -111,7 +112,8 @@ uint64_t control_turn(struct control *control, uint64_t now);
 /*
  * Asks for the status. Returns a stream with the answer, to be read line by line and closed by
  * the caller; NULL with errno set (ENOENT or ECONNREFUSED: no such daemon runs).
- * Reading times out after 10 s.
+ * Reading fails when nothing comes for 10 s, and when the answer takes more than 30 s (ETIMEDOUT)
+ * or is longer than CONTROL_ANSWER (EFBIG).
  */
 FILE *control_ask(const char *interface, const char *role);
 

@@ -173,23 +173,26 @@ static void allowed_line(struct record *r, struct allowed *a, const char *key, c
 
 /* --- answers --- */
 
-/* False for an answer without any record. */
-static bool answer_end(struct record *r, const struct allowed *allowed)
+/* Returns 0, or EPIPE for an answer without any record. */
+static int answer_end(struct record *r, const struct allowed *allowed)
 {
 	if (r->style == ALLOWED) {
 		if (*allowed->last)
 			putc('\n', r->out);
-		return true;
+		return 0;
 	}
 	if (r->kind == KINDS)
-		return false;
+		return EPIPE;
 	record_end(r);
 	styles[r->style].end(r);
-	return true;
+	return 0;
 }
 
-/* Reads the answer and composes what is to be printed; false when it breaks off. */
-static bool read_answer(FILE *stream, struct record *r)
+/*
+ * Reads the answer and composes what is to be printed. Returns 0; EPIPE when it breaks off; or
+ * ETIMEDOUT or EFBIG, when it would have no end.
+ */
+static int read_answer(FILE *stream, struct record *r)
 {
 	char line[CONTROL_LINE], *equals;
 	struct allowed allowed = { "", "" };
@@ -201,17 +204,26 @@ static bool read_answer(FILE *stream, struct record *r)
 		make_printable(line);
 		equals = strchr(line, '=');
 		if (!equals)
-			return false;
+			return EPIPE;
+		if (ftello(r->out) > CONTROL_ANSWER) /* of short lines, records are long */
+			return EFBIG;
 		*equals = '\0';
 		if (r->style == ALLOWED)
 			allowed_line(r, &allowed, line, equals + 1);
 		else
 			record_line(r, line, equals + 1);
 	}
-	return false;
+	return ferror(stream) ? errno : EPIPE;
 }
 
 /* --- daemons --- */
+
+static int log_broken(const char *name, int error)
+{
+	return log_failure("the answer of the %s breaks off%s", name,
+			   error == ETIMEDOUT ? ": it takes too long" :
+			   error == EFBIG ? ": it is too long" : "");
+}
 
 /*
  * Composes what is to be printed of one daemon: *text, the caller's to free. Returns 0, 1 after a
@@ -228,7 +240,7 @@ static int show_daemon(const char *interface, enum kind role, enum style style, 
 	const char *name = record_kinds[role].name;
 	FILE *stream = control_ask(interface, name);
 	size_t len;
-	bool whole;
+	int error;
 
 	if (!stream && (errno == ENOENT || errno == ECONNREFUSED))
 		return -1;
@@ -236,11 +248,11 @@ static int show_daemon(const char *interface, enum kind role, enum style style, 
 	if (!stream)
 		return log_failure("cannot ask the %s: %s", name, strerror(errno));
 	record.out = open_memstream(text, &len);
-	whole = record.out && read_answer(stream, &record);
+	error = record.out ? read_answer(stream, &record) : 0;
 	fclose(stream);
 	if (!record.out || fclose(record.out))
 		return log_failure("out of memory");
-	return whole ? 0 : log_failure("the answer of the %s breaks off", name);
+	return error ? log_broken(name, error) : 0;
 }
 
 /* All daemons of an interface: as above, the worst of them. */

@@ -114,7 +114,7 @@ static void check(const uint8_t *data, size_t len, enum kind role, enum style st
 	record = (struct record){ .interface = "wg0", .style = style, .role = role,
 				  .kind = KINDS, .out = open_memstream(&text, &text_len) };
 	must(record.out);
-	whole = read_answer(stream, &record);
+	whole = !read_answer(stream, &record);
 	must(!fclose(record.out));
 	fclose(stream);
 	must(strlen(text) == text_len && is_printable(text, text_len));

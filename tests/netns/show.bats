@@ -292,6 +292,48 @@ print(json.dumps([{i: list(d[i]) for i in d}, d["wg2"]["client"], d["wg2.x"]["cl
 	done
 }
 
+# Likewise, but it says this again and again, without any end.
+endless() { # NAME SECONDS TEXT
+	spawn srv "daemon$((++DAEMONS))" /usr/bin/python3 -c '
+import codecs, os, socket, sys, time
+os.makedirs("/run/wg-dynamic", exist_ok=True)
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind("/run/wg-dynamic/" + sys.argv[1])
+    listener.listen()
+    while True:
+        with listener.accept()[0] as asked:
+            asked.recv(100)
+            asked.sendall(b"role=server\n")
+            try:
+                while True:
+                    asked.sendall(codecs.escape_decode(sys.argv[3])[0])
+                    time.sleep(float(sys.argv[2]))
+            except OSError:
+                pass
+' "$@"
+	wait_for 3 on srv grep -q "wg-dynamic/$1" /proc/net/unix
+}
+
+@test "an answer without end: given up after 30 s, or where it is too long, whatever is printed" {
+	local words line
+	host_new srv
+	line=$(printf 'counter_x=1\\n%.0s' {1..1000})
+	endless wg1.server.sock 2 x
+	endless wg2.server.sock 0 "$line"
+	# As much memory as the answer may have, twice where it grows, and no more.
+	for words in allowed-ips json; do
+		# shellcheck disable=SC2016,SC2086 # words
+		run --separate-stderr -1 on srv bash -c 'ulimit -v 900000 && exec "$@"' bash \
+			wg dynamic show wg2 $words
+		[ "$stderr" = "wg-dynamic: wg2: the answer of the server breaks off: it is too long" ]
+		[[ $words$output == @(allowed-ips|json{}) ]]
+	done
+	elapsed run --separate-stderr -1 on srv wg dynamic show wg1 allowed-ips
+	[ "$output" = "" ]
+	[ "$stderr" = "wg-dynamic: wg1: the answer of the server breaks off: it takes too long" ]
+	((MS > 29000 && MS < 35000))
+}
+
 @test "colours: as WG_COLOR_MODE says, else on a terminal; never in dump and json" {
 	local mode words
 	star "fe80::/128" c1

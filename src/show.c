@@ -7,6 +7,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +17,8 @@
 #include "dynamic.h"
 #include "encoding.h"
 #include "log.h"
+#include "network-state.h"
+#include "served.h"
 #include "show.h"
 
 #define COUNTER_PREFIX "counter_"
@@ -147,28 +151,81 @@ static void make_printable(char *line)
 
 /* --- allowed-ips --- */
 
-/* In the form of `wg show INTERFACE allowed-ips': a line for each key, however long. */
+/*
+ * In the form of `wg show INTERFACE allowed-ips': a line for each key, however long. SaveConfig
+ * leaves out what is printed here, so an engine that has been taken over must not have it forget
+ * what the administrator has written: only that counts which its monitor has noted.
+ */
 struct allowed {
-	char key[WG_KEY_LEN_BASE64]; /* whose the next are */
+	struct served served; /* of a server */
+	struct network_state network; /* of a client */
+	uint8_t key[WG_KEY_LEN]; /* whose the next are */
+	bool has_key;
 	char last[WG_KEY_LEN_BASE64]; /* whose line is open, or "" */
+	char unknown[CIDR_STRLEN]; /* what the monitor has not noted */
 };
 
-static void allowed_line(struct record *r, struct allowed *a, const char *key, const char *value)
+/* False after a line in the log. */
+static bool allowed_begin(struct allowed *a, const struct record *r)
+{
+	char path[PATH_MAX];
+	int ret = 0;
+
+	memset(a, 0, sizeof(*a));
+	snprintf(path, sizeof(path), STATEDIR "/%s.served", r->interface);
+	if (r->style == ALLOWED && r->role == SERVER)
+		ret = served_read(&a->served, AT_FDCWD, path);
+	else if (r->style == ALLOWED)
+		network_state_read(&a->network, r->interface);
+	if (ret)
+		log_failure("cannot read %s: %s", path,
+			    ret == -EILSEQ ? "no server has written this" : strerror(-ret));
+	return !ret;
+}
+
+static bool is_noted(const struct allowed *a, enum kind role, const struct cidr *ip)
+{
+	struct cidr derived;
+	int route;
+
+	if (role == CLIENT) {
+		route = network_state_route(&a->network, ip);
+		return route >= 0 && a->network.allowed[route];
+	}
+	cidr_derived(&derived, a->key);
+	if (!cidr_compare(&derived, ip))
+		return a->served.link_locals;
+	return cidr_is_host(ip) && served_has(&a->served, ip);
+}
+
+/* False for what the monitor has not noted. */
+static bool allowed_line(struct record *r, struct allowed *a, const char *key, const char *value)
 {
 	static const char end[] = "_key";
+	char text[CIDR_STRLEN], base64[WG_KEY_LEN_BASE64];
 	uint8_t bytes[WG_KEY_LEN];
 	size_t len = strlen(key);
+	struct cidr ip;
 
 	if (len >= strlen(end) && !strcmp(key + len - strlen(end), end) &&
-	    key_from_hex(bytes, value))
-		key_to_base64(a->key, bytes);
-	if (strcmp(key, "allowed_ip") || !*a->key)
-		return;
-	if (strcmp(a->key, a->last))
-		fprintf(r->out, "%s%s\t%s", *a->last ? "\n" : "", a->key, value);
+	    key_from_hex(bytes, value)) {
+		memcpy(a->key, bytes, sizeof(bytes));
+		a->has_key = true;
+	}
+	if (strcmp(key, "allowed_ip") || !a->has_key)
+		return true;
+	if (!cidr_parse(&ip, value, strlen(value)) || !is_noted(a, r->role, &ip)) {
+		snprintf(a->unknown, sizeof(a->unknown), "%s", value);
+		return false;
+	}
+	cidr_format(text, &ip);
+	key_to_base64(base64, a->key);
+	if (strcmp(base64, a->last))
+		fprintf(r->out, "%s%s\t%s", *a->last ? "\n" : "", base64, text);
 	else
-		fprintf(r->out, " %s", value);
-	strcpy(a->last, a->key);
+		fprintf(r->out, " %s", text);
+	strcpy(a->last, base64);
+	return true;
 }
 
 /* --- answers --- */
@@ -189,18 +246,17 @@ static int answer_end(struct record *r, const struct allowed *allowed)
 }
 
 /*
- * Reads the answer and composes what is to be printed. Returns 0; EPIPE when it breaks off; or
- * ETIMEDOUT or EFBIG, when it would have no end.
+ * Reads the answer and composes what is to be printed. Returns 0; EPIPE when it breaks off;
+ * ETIMEDOUT or EFBIG, when it would have no end; or EPERM, when the monitor knows nothing of it.
  */
-static int read_answer(FILE *stream, struct record *r)
+static int read_answer(FILE *stream, struct record *r, struct allowed *allowed)
 {
 	char line[CONTROL_LINE], *equals;
-	struct allowed allowed = { "", "" };
 
 	while (fgets(line, sizeof(line), stream)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (!*line)
-			return answer_end(r, &allowed);
+			return answer_end(r, allowed);
 		make_printable(line);
 		equals = strchr(line, '=');
 		if (!equals)
@@ -208,18 +264,25 @@ static int read_answer(FILE *stream, struct record *r)
 		if (ftello(r->out) > CONTROL_ANSWER) /* of short lines, records are long */
 			return EFBIG;
 		*equals = '\0';
-		if (r->style == ALLOWED)
-			allowed_line(r, &allowed, line, equals + 1);
-		else
+		if (r->style != ALLOWED)
 			record_line(r, line, equals + 1);
+		else if (!allowed_line(r, allowed, line, equals + 1))
+			return EPERM;
 	}
 	return ferror(stream) ? errno : EPIPE;
 }
 
 /* --- daemons --- */
 
-static int log_broken(const char *name, int error)
+static int log_broken(const struct record *r, const struct allowed *allowed, int error)
 {
+	const char *name = record_kinds[r->role].name;
+
+	if (error == EPERM)
+		return log_failure("the %s says that it has put %s into AllowedIPs, of which "
+				   "%s/%s.%s, its monitor's, does not know", name,
+				   allowed->unknown, r->role == SERVER ? STATEDIR : CONTROL_DIR,
+				   r->interface, r->role == SERVER ? "served" : "client.state");
 	return log_failure("the answer of the %s breaks off%s", name,
 			   error == ETIMEDOUT ? ": it takes too long" :
 			   error == EFBIG ? ": it is too long" : "");
@@ -231,16 +294,13 @@ static int log_broken(const char *name, int error)
  */
 static int show_daemon(const char *interface, enum kind role, enum style style, char **text)
 {
-	struct record record = {
-		.interface = interface,
-		.style = style,
-		.role = role,
-		.kind = KINDS,
-	};
+	struct record record = { .interface = interface, .style = style, .role = role,
+				 .kind = KINDS };
 	const char *name = record_kinds[role].name;
 	FILE *stream = control_ask(interface, name);
+	struct allowed allowed;
+	int error = -1;
 	size_t len;
-	int error;
 
 	if (!stream && (errno == ENOENT || errno == ECONNREFUSED))
 		return -1;
@@ -248,11 +308,12 @@ static int show_daemon(const char *interface, enum kind role, enum style style, 
 	if (!stream)
 		return log_failure("cannot ask the %s: %s", name, strerror(errno));
 	record.out = open_memstream(text, &len);
-	error = record.out ? read_answer(stream, &record) : 0;
+	if (record.out && allowed_begin(&allowed, &record))
+		error = read_answer(stream, &record, &allowed);
 	fclose(stream);
 	if (!record.out || fclose(record.out))
 		return log_failure("out of memory");
-	return error ? log_broken(name, error) : 0;
+	return error > 0 ? log_broken(&record, &allowed, error) : -error;
 }
 
 /* All daemons of an interface: as above, the worst of them. */

@@ -78,6 +78,34 @@ static size_t count(const char *text, size_t len, char what)
 	return n;
 }
 
+/* Only what the monitor has noted; the administrator's own must not look as if it were leased. */
+static void check_allowed(const char *text, const struct allowed *allowed, enum kind role)
+{
+	char key[WG_KEY_LEN_BASE64];
+	uint8_t bytes[WG_KEY_LEN];
+	struct cidr ip, derived;
+	size_t len;
+
+	while (*text) {
+		memcpy(key, text, sizeof(key));
+		key[sizeof(key) - 1] = '\0';
+		must(key_from_base64(bytes, key));
+		cidr_derived(&derived, bytes);
+		text += sizeof(key) - 1;
+		must(*text == '\t');
+		for (; *text != '\n'; text += len) {
+			len = strcspn(++text, " \n");
+			must(cidr_parse(&ip, text, len));
+			if (role == CLIENT)
+				must(!cidr_compare(&ip, &allowed->network.options.route[1]));
+			else
+				must(!cidr_compare(&ip, &derived) ||
+				     (cidr_is_host(&ip) && served_has(&allowed->served, &ip)));
+		}
+		++text;
+	}
+}
+
 /* As many columns as its kind has, and none of them empty. */
 static void check_dump(const char *text)
 {
@@ -101,9 +129,24 @@ static void check_dump(const char *text)
 	}
 }
 
+/* What a monitor has noted. Of a client's routes, the second alone is in AllowedIPs by us. */
+static struct allowed noted(void)
+{
+	struct allowed allowed = { .served = { .link_locals = true } };
+	struct cidr net;
+
+	must(cidr_parse(&net, "192.0.2.0/24", 12) && served_add(&allowed.served, &net));
+	must(cidr_parse(&net, "2001:db8::/64", 13) && served_add(&allowed.served, &net));
+	must(!options_add(&allowed.network.options, "route", "10.1.0.0/16"));
+	must(!options_add(&allowed.network.options, "route", "10.2.0.0/16"));
+	allowed.network.allowed[1] = 1;
+	return allowed;
+}
+
 static void check(const uint8_t *data, size_t len, enum kind role, enum style style)
 {
 	static struct record record;
+	struct allowed allowed = noted();
 	FILE *stream = len ? fmemopen((void *)data, len, "r") : NULL;
 	size_t text_len;
 	char *text;
@@ -114,7 +157,7 @@ static void check(const uint8_t *data, size_t len, enum kind role, enum style st
 	record = (struct record){ .interface = "wg0", .style = style, .role = role,
 				  .kind = KINDS, .out = open_memstream(&text, &text_len) };
 	must(record.out);
-	whole = !read_answer(stream, &record);
+	whole = !read_answer(stream, &record, &allowed);
 	must(!fclose(record.out));
 	fclose(stream);
 	must(strlen(text) == text_len && is_printable(text, text_len));
@@ -123,6 +166,8 @@ static void check(const uint8_t *data, size_t len, enum kind role, enum style st
 		check_json(text);
 	if (whole && style == DUMP)
 		check_dump(text);
+	if (whole && style == ALLOWED)
+		check_allowed(text, &allowed, role);
 	free(text);
 }
 

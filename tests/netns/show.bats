@@ -292,6 +292,55 @@ print(json.dumps([{i: list(d[i]) for i in d}, d["wg2"]["client"], d["wg2.x"]["cl
 	done
 }
 
+# A server or client that has been taken over says that it has put this into AllowedIPs of that peer.
+claims() { # server|client KEY IP [NOTED]: after a line in NOTED all of it is believed, else nothing.
+	local line="the $1 says that it has put $3 into AllowedIPs, of which"
+	run --separate-stderr on srv wg dynamic show "wg$DAEMONS" allowed-ips
+	if [[ -n ${4-} ]]; then
+		[[ $status == 0 && $output == "$2"$'\t'"$3" ]]
+	else
+		[[ $status == 1 && $output == "" && $stderr == "wg-dynamic: wg$DAEMONS: $line "* ]]
+	fi || fail_with "$status $output $stderr"
+}
+
+@test "allowed-ips: what a server's or a client's monitor knows nothing of is not believed" {
+	local key ip hex
+	host_new srv
+	key=$(head -c 32 /dev/zero | tr '\0' '\1' | base64)
+	hex=$(printf '01%.0s' {1..32})
+	# Outside of the pools, wider than a host, another's link-local, and no prefix at all.
+	for ip in 198.51.100.1/32 192.0.2.0/24 0.0.0.0/0 ::/0 fe80::1/128 2001:db9::1/128 x; do
+		daemon "wg$((DAEMONS + 1)).server.sock" \
+			"role=server\\npublic_key=$hex\\nallowed_ip=$ip\\n\\n"
+		printf '192.0.2.0/24\n2001:db8::/64\nlink-locals\n' |
+			on srv tee "/var/lib/wg-dynamic/wg$DAEMONS.served" >/dev/null
+		claims server "$key" "$ip"
+	done
+	for ip in 192.0.2.7/32 2001:db8::7/128 fe80::101:101:101:101/128; do
+		daemon "wg$((DAEMONS + 1)).server.sock" \
+			"role=server\\npublic_key=$hex\\nallowed_ip=$ip\\n\\n"
+		claims server "$key" "$ip"
+		echo 203.0.113.0/24 | on srv tee "/var/lib/wg-dynamic/wg$DAEMONS.served" >/dev/null
+		claims server "$key" "$ip"
+		printf '192.0.2.0/24\n2001:db8::/64\nlink-locals\n' |
+			on srv tee "/var/lib/wg-dynamic/wg$DAEMONS.served" >/dev/null
+		claims server "$key" "$ip" noted
+	done
+	on srv dd if=/dev/zero "of=/var/lib/wg-dynamic/wg$DAEMONS.served" bs=10 count=1 status=none
+	run --separate-stderr -1 on srv wg dynamic show "wg$DAEMONS" allowed-ips
+	[ "$stderr" = "wg-dynamic: wg$DAEMONS: cannot read /var/lib/wg-dynamic/wg$DAEMONS.served: no server has written this" ]
+
+	# For a client, routes that it has added, and not one that the user had there before.
+	daemon "wg$((DAEMONS + 1)).client.sock" \
+		"role=client\\nserver_public_key=$hex\\nroute=10.1.0.0/16\\nallowed_ip=10.1.0.0/16\\n\\n"
+	claims client "$key" 10.1.0.0/16
+	printf 'ifindex=1\nroute=10.1.0.0/16\n' |
+		on srv tee "/run/wg-dynamic/wg$DAEMONS.client.state" >/dev/null
+	claims client "$key" 10.1.0.0/16
+	echo allowed=10.1.0.0/16 | on srv tee -a "/run/wg-dynamic/wg$DAEMONS.client.state" >/dev/null
+	claims client "$key" 10.1.0.0/16 noted
+}
+
 # Likewise, but it says this again and again, without any end.
 endless() { # NAME SECONDS TEXT
 	spawn srv "daemon$((++DAEMONS))" /usr/bin/python3 -c '

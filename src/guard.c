@@ -11,7 +11,16 @@
 enum {
 	PEER_CHANGES = 4, /* of each peer, since the reading, and as many more as: */
 	CHANGES = 16384,
+	RETIRED = 64, /* room at first */
 };
+
+/* As much as an engine in its right mind may have to do with the peers that there are. */
+static uint64_t most(const struct guard *guard)
+{
+	uint64_t peers = guard->reading.head ? guard->reading.head->peers : 0;
+
+	return PEER_CHANGES * peers + CHANGES;
+}
 
 /* --- what the settings permit --- */
 
@@ -58,7 +67,8 @@ static bool is_derived(const struct device_change *change)
 struct scan {
 	struct guard *guard;
 	const struct guard *before; /* what was allowed; NULL: what was served */
-	bool no_memory;
+	size_t room; /* of guard->retired */
+	bool full, no_memory;
 };
 
 static void scan_header(void *data, const char *interface, const uint8_t *secret)
@@ -68,18 +78,52 @@ static void scan_header(void *data, const char *interface, const uint8_t *secret
 	(void)secret;
 }
 
+/* Sorts them, each once: the journal has a line for each renewal. */
+static void merge(struct guard *guard)
+{
+	struct device_change *list = guard->retired;
+	size_t kept = 0;
+
+	if (guard->retired_count)
+		qsort(list, guard->retired_count, sizeof(*list), change_compare);
+	for (size_t i = 0; i < guard->retired_count; ++i) {
+		if (!kept || change_compare(&list[kept - 1], &list[i]))
+			list[kept++] = list[i];
+	}
+	guard->retired_count = kept;
+}
+
+/*
+ * Room for as many again as there are. A journal that has more than there can be is not that of an
+ * engine in its right mind, and what is too much does not count.
+ */
+static void make_room(struct scan *scan)
+{
+	struct guard *guard = scan->guard;
+	struct device_change *list;
+	size_t room;
+
+	merge(guard);
+	room = guard->retired_count ? 2 * guard->retired_count : RETIRED;
+	scan->full = guard->retired_count >= most(guard);
+	if (scan->full || room <= scan->room)
+		return;
+	list = reallocarray(guard->retired, room, sizeof(*list));
+	if (list) {
+		guard->retired = list;
+		scan->room = room;
+	}
+	scan->no_memory = !list;
+}
+
 static void retire(struct scan *scan, const struct device_change *change)
 {
 	struct guard *guard = scan->guard;
-	struct device_change *list = reallocarray(guard->retired, guard->retired_count + 1,
-						  sizeof(*list));
 
-	if (!list) {
-		scan->no_memory = true;
-		return;
-	}
-	guard->retired = list;
-	list[guard->retired_count++] = *change;
+	if (guard->retired_count >= scan->room && !scan->full && !scan->no_memory)
+		make_room(scan);
+	if (guard->retired_count < scan->room && !scan->full && !scan->no_memory)
+		guard->retired[guard->retired_count++] = *change;
 }
 
 /* On another device every link-local is the administrator's. */
@@ -146,15 +190,13 @@ static void serve(struct guard *guard)
 
 static int scan_journal(struct guard *guard, const struct guard *before, int journal_fd)
 {
-	struct scan scan = { .guard = guard, .before = before };
+	struct scan scan = { .guard = guard, .before = before, .room = guard->retired_count };
 	const struct journal_reader reader = { scan_header, scan_start, scan_lease,
 					       scan_link_local, NULL, &scan };
 	struct journal_result result;
 	int ret = journal_replay(journal_fd, &reader, &result);
 
-	if (guard->retired_count)
-		qsort(guard->retired, guard->retired_count, sizeof(*guard->retired),
-		      change_compare);
+	merge(guard);
 	if (!scan.no_memory && !ret)
 		serve(guard);
 	return scan.no_memory ? -ENOMEM : ret;
@@ -228,9 +270,7 @@ static int allow_link_local(const struct guard *guard, const struct device_chang
 /* An engine that gives away ever more addresses must wait for a reading, which counts anew. */
 static bool is_full(const struct guard *guard)
 {
-	uint64_t peers = guard->reading.head ? guard->reading.head->peers : 0;
-
-	return guard->changes.used >= PEER_CHANGES * peers + CHANGES;
+	return guard->changes.used >= most(guard);
 }
 
 int guard_allow(const struct guard *guard, const struct device_change *change)

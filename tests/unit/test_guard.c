@@ -556,6 +556,40 @@ static void leases_of_retired_pools(void **state)
 	journal_close(&journal);
 }
 
+/* The monitor's memory is bounded, whatever an engine has written. */
+static void a_journal_without_end(void **state)
+{
+	enum { RENEWALS = 5000, MOST = 4 * 2 + 16384, BATCH = 1000 };
+	const struct cidr once = fake_cidr("2001:db8:77::/64");
+	struct journal journal = { .fd = memfd_create("journal", 0) };
+	char ip[32];
+
+	(void)state;
+	world("A; B;");
+	assert_true(served_add(&guard.served, &once));
+	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
+	for (int i = 0; i < RENEWALS; ++i)
+		write_lease(&journal, "AB"[i % 2], HOLDING_LEASED, "2001:db8:77::7");
+	assert_int_equal(journal_write(&journal), 0);
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_int_equal(guard.retired_count, 2);
+	for (int i = 0; i < 3 * MOST; ++i) {
+		snprintf(ip, sizeof(ip), "2001:db8:77::1:%x:%x", i >> 16, i & 0xffff);
+		write_lease(&journal, 'A', HOLDING_LEASED, ip);
+		if (i % BATCH == 0)
+			assert_int_equal(journal_write(&journal), 0);
+	}
+	assert_int_equal(journal_write(&journal), 0);
+	assert_int_equal(guard_retired(&guard, journal.fd), 0);
+	assert_in_range(guard.retired_count, MOST, 2 * MOST);
+	/* What came first counts, and what is too much does not. */
+	assert_int_equal(allow('A', "2001:db8:77::7"), 0);
+	assert_int_equal(allow('B', "2001:db8:77::7"), 0);
+	assert_int_equal(allow('A', "2001:db8:77::1:0:0"), 0);
+	assert_int_equal(allow('A', ip), EPERM);
+	journal_close(&journal);
+}
+
 static void reserved_for_another(void **state)
 {
 	struct policy policy = fake_policy("A 192.0.2.7; B 2001:db8::7;");
@@ -681,6 +715,7 @@ int main(void)
 		TEST(many_changes),
 		TEST(too_many_changes),
 		TEST(leases_of_retired_pools),
+		TEST(a_journal_without_end),
 		TEST(reserved_for_another),
 		TEST(link_locals_that_were_given),
 		TEST(other_settings),

@@ -118,16 +118,16 @@ void client_report_waited(const struct failure *failure, const struct client_set
 static void log_ignored(const struct client_change *change)
 {
 	static uint32_t told, dropped;
-	uint32_t unasked = change->unasked & ~told;
+	uint32_t unasked = change->unasked & ~told, more = change->options.dropped & ~dropped;
 
 	told |= unasked;
+	dropped = change->options.dropped;
 	for (; want_word(unasked); unasked &= unasked - 1)
 		log_line(LOG_NOTICE, "the server sends a %s, which was not asked for: ignored",
 			 want_word(unasked));
-	if (change->options.dropped && !dropped)
-		log_line(LOG_WARNING, "the server sends more than there is room for: %u values "
-			 "are ignored", change->options.dropped);
-	dropped = change->options.dropped;
+	for (; want_word(more); more &= more - 1)
+		log_line(LOG_WARNING, "the server sends more values of %s than there is room for: "
+			 "none of them is taken", want_word(more));
 }
 
 void client_report(const struct client_change *change, const struct client_setup *setup,

@@ -65,17 +65,14 @@ bool domain_is_number(const char *text)
 	return *last && !last[strspn(last, "0123456789")];
 }
 
-static int add_cidr(struct options *options, struct cidr *list, uint32_t *count, uint32_t most,
-		    const struct cidr *value)
+static int add_cidr(struct cidr *list, uint32_t *count, uint32_t most, const struct cidr *value)
 {
 	for (uint32_t i = 0; i < *count; ++i) {
 		if (!cidr_compare(&list[i], value))
 			return 0;
 	}
-	if (*count == most) {
-		++options->dropped;
+	if (*count == most)
 		return -ENOSPC;
-	}
 	list[(*count)++] = *value;
 	return 0;
 }
@@ -86,15 +83,13 @@ static int add_search(struct options *options, const char *value)
 		if (!strcmp(options->search[i], value))
 			return 0;
 	}
-	if (options->searches == OPTIONS_SEARCH) {
-		++options->dropped;
+	if (options->searches == OPTIONS_SEARCH)
 		return -ENOSPC;
-	}
 	strcpy(options->search[options->searches++], value);
 	return 0;
 }
 
-int options_add(struct options *options, const char *key, const char *value)
+static int add(struct options *options, const char *key, const char *value)
 {
 	uint32_t mtu;
 	struct cidr c;
@@ -103,12 +98,12 @@ int options_add(struct options *options, const char *key, const char *value)
 		if (!cidr_parse(&c, value, strlen(value)))
 			return -EINVAL;
 		cidr_mask(&c);
-		return add_cidr(options, options->route, &options->routes, OPTIONS_ROUTES, &c);
+		return add_cidr(options->route, &options->routes, OPTIONS_ROUTES, &c);
 	}
 	if (!strcmp(key, "dns")) {
 		if (!cidr_parse(&c, value, strlen(value)) || !cidr_is_host(&c))
 			return -EINVAL;
-		return add_cidr(options, options->dns, &options->dns_count, OPTIONS_DNS, &c);
+		return add_cidr(options->dns, &options->dns_count, OPTIONS_DNS, &c);
 	}
 	if (!strcmp(key, "search"))
 		return domain_valid(value) ? add_search(options, value) : -EINVAL;
@@ -120,6 +115,20 @@ int options_add(struct options *options, const char *key, const char *value)
 		return -EEXIST;
 	options->mtu = mtu;
 	return 0;
+}
+
+int options_add(struct options *options, const char *key, const char *value)
+{
+	uint32_t bit = options_bit(key);
+	int ret = add(options, key, value);
+
+	if (ret == -ENOSPC)
+		options->dropped |= bit;
+	if (ret == 0 && options->dropped & bit)
+		ret = -ENOSPC;
+	if (ret == -ENOSPC)
+		options_clear(options, bit);
+	return ret;
 }
 
 uint32_t options_bit(const char *key)

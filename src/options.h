@@ -34,7 +34,7 @@ enum {
 struct options {
 	uint32_t routes, dns_count, searches; /* of the arrays, in the order in which they came */
 	uint32_t mtu; /* bytes, 0: none */
-	uint32_t dropped; /* values for which there was no room */
+	uint32_t dropped; /* bits (WANT_...) of which there was more than there is room for */
 	struct cidr route[OPTIONS_ROUTES]; /* masked */
 	struct cidr dns[OPTIONS_DNS]; /* host prefixes */
 	char search[OPTIONS_SEARCH][DOMAIN_LEN];
@@ -43,7 +43,8 @@ struct options {
 /*
  * Adds the value of a key `route' (a prefix), `dns' (an address), `search' (a domain) or `mtu'.
  * What is there already is not added again. Returns 0; -ENOENT: another key; -EINVAL: no such
- * value; -ENOSPC: there is no room (and it is counted as dropped); -EEXIST: there is an MTU.
+ * value; -EEXIST: there is an MTU; -ENOSPC: there is no room, and so all that belongs to that bit
+ * (WANT_...) is dropped, whatever else may come.
  */
 int options_add(struct options *options, const char *key, const char *value);
 

@@ -1066,17 +1066,36 @@ static void more_options_than_there_is_room_for(void **state)
 	struct message m;
 
 	(void)state;
-	for (int i = 0; i < OPTIONS_ROUTES + 3; ++i)
+	wanted = WANT_ROUTE | WANT_DNS;
+	for (int i = 0; i < OPTIONS_ROUTES; ++i)
 		len += sprintf(text + len, "route=10.0.%d.0/24\n", i);
-	for (int i = 0; i < OPTIONS_DNS + 1; ++i)
+	for (int i = 0; i < OPTIONS_DNS; ++i)
 		len += sprintf(text + len, "dns=192.0.2.%d\nsearch=%d.example\n", i, i);
 	strcpy(text + len, "\n");
-	wanted = WANT_ROUTE | WANT_DNS;
 	assert_int_equal(decode_text(as_lease, &m, text), DECODED_WHOLE);
 	assert_int_equal(m.options.routes, OPTIONS_ROUTES);
 	assert_int_equal(m.options.dns_count, OPTIONS_DNS);
 	assert_int_equal(m.options.searches, OPTIONS_SEARCH);
-	assert_int_equal(m.options.dropped, 5);
+	assert_int_equal(m.options.dropped, 0);
+	/* With more, nothing of that kind is taken; of another, all is. */
+	strcpy(text + len, "search=more.example\nsearch=again.example\ndns=192.0.2.99\n\n");
+	assert_int_equal(decode_text(as_lease, &m, text), DECODED_WHOLE);
+	assert_int_equal(m.options.routes, OPTIONS_ROUTES);
+	assert_int_equal(m.options.dns_count, 0);
+	assert_int_equal(m.options.searches, 0);
+	assert_int_equal(m.options.dropped, WANT_DNS);
+	for (int i = 0; i < OPTIONS_ROUTES + 3; ++i)
+		len += sprintf(text + len, "route=10.1.%d.0/24\n", i);
+	strcpy(text + len, "mtu=1300\n\n");
+	wanted |= WANT_MTU;
+	assert_int_equal(decode_text(as_lease, &m, text), DECODED_WHOLE);
+	assert_int_equal(m.options.routes, 0);
+	assert_int_equal(m.options.dns_count, OPTIONS_DNS);
+	assert_int_equal(m.options.mtu, 1300);
+	assert_int_equal(m.options.dropped, WANT_ROUTE);
+	/* It must be well-formed nevertheless. */
+	strcpy(text + len, "route=x\n\n");
+	assert_int_equal(decode_text(as_lease, &m, text), DECODED_INVALID);
 	wanted = 0;
 }
 

@@ -32,6 +32,7 @@ import threading
 import time
 
 from base64 import b64encode
+from itertools import chain
 
 from many import Device, SERVER, key, link_local
 
@@ -412,6 +413,10 @@ JOURNAL_CALLS = "write fdatasync sendmsg recvmsg sendto recvfrom lseek close epo
 MONITOR_CALLS = "recvmsg sendmsg connect sendto read close clone wait4 poll".split()
 START_CALLS = "openat flock fsync renameat unlinkat pread64 write fdatasync clone mmap".split()
 FEW = {"renameat": 1, "unlinkat": 2, "flock": 2, "fsync": 3, "pread64": 6, "fdatasync": 6}
+# Where a lease comes to be acknowledged, and a journal to be replaced: each of these is hit.
+MUST = [("serve", "engine", call) for call in ("write", "fdatasync", "sendto", "sendmsg")]
+MUST += [("start", "server", "renameat")]
+TRIES = 20
 MOST = 12  # of others, and of what a server does many times: the last that is tried at first
 
 
@@ -432,6 +437,16 @@ def points(rng):
                 last = FEW.get(call, last)
             yield when, what, call, rng.randrange(1, last + 1)
         most = min(2 * most, 8 * MOST)
+
+
+def points_that_must_be(rng, hits):
+    for when, what, call in MUST:
+        for _ in range(TRIES):
+            yield when, what, call, rng.randrange(1, FEW.get(call, MOST) + 1)
+            if any((when, call) == (hit[0], hit[2]) for hit in hits):
+                break
+        else:
+            sys.exit("%s %s %s is not hit" % (when, what, call))
 
 
 class Crash:
@@ -575,7 +590,7 @@ def main():
     wait_for(5, "the device", lambda: os.path.exists("/var/run/wireguard/wg0.sock"))
     server.start()
     wanted, hits, missed = int(sys.argv[2]), 0, 0
-    for point in points(rng):
+    for point in chain(points_that_must_be(rng, crash.hits), points(rng)):
         try:
             if crash.one(*point):
                 hits += 1

@@ -149,22 +149,22 @@ used_up() {
 	alive
 }
 
-@test "one peer that floods: others are served, and how long they wait" {
+@test "one peer that floods: of a hundred requests of others, 99 take at most twice as long" {
+	chrt -f 1 true 2>/dev/null || skip "no real-time priorities"
 	serve_many 3 "$BUILD/wg-dynamic"
-	local calm flooded best=1000
-	hostile latency 2 200 >/dev/null
-	for _ in {1..8}; do
-		calm=$(hostile latency 2 300)
-		spawn c1 flood chrt -i 0 /usr/bin/python3 "$NETNS/hostile.py" flood 1
-		wait_for 5 grep -qx begun "$NS/c1/flood.out"
-		flooded=$(hostile latency 2 300)
-		on c1 kill "$SPID"
-		echo "# 99th percentile: $calm us alone, $flooded us beside a flood" >&3
-		((flooded * 100 / calm >= best)) || best=$((flooded * 100 / calm))
-		((best > 200)) || break
+	local pid pairs status=0
+	# Nothing else that the machine does may come before these: its turns are of 4 ms and more.
+	for pid in $PIDS; do
+		on srv chrt -f -p 10 "$pid"
 	done
-	# How much longer depends on what else the machine does: that is for a benchmark.
-	((flooded < 1000000))
+	hostile fair 2 1000 60 >"$BATS_TEST_TMPDIR/fair" || status=$?
+	sed 's/^/# 99th percentile: /' "$BATS_TEST_TMPDIR/fair" >&3
+	echo "# $(counter renewals) renewals, $(counter refusals_too_many) refused" >&3
+	pairs=$(wc -l <"$BATS_TEST_TMPDIR/fair")
+	((status == 0))
+	# That was a flood: more than a third of these are its own, and it got no other connections.
+	(($(counter renewals) > 2500 * pairs))
+	(($(counter refusals_too_many) > 100 * pairs))
 	alive
 }
 

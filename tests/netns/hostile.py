@@ -11,22 +11,27 @@ hostile.py - clients of many.py's device that mean harm, from [fe80::1:N%wg0].
   hostile.py slots NUMBER      two connections of each of as many peers, that are silent, send a byte
                                now and then, or ask and read nothing; prints `open' when all are, and
                                goes on until SIGTERM
-  hostile.py flood N           peer N asks as fast as it can by two connections, until SIGTERM
-  hostile.py latency N COUNT   peer N asks COUNT times; prints the 99th percentile, in microseconds
+  hostile.py fair N COUNT SECONDS
+                               peer N asks COUNT times alone, and as often while peer 1 floods: asks
+                               as fast as it can by all connections that it gets, and opens others
+                               again and again; prints the 99th percentiles; for so many seconds, or
+                               until the second is not more than twice the first
   hostile.py ask N             peer N asks once; prints the answer
 """
 
+import os
 import select
+import signal
 import socket
 import struct
 import sys
-import threading
 import time
 
 PORT = 970
 REQUEST = b"request_ip=1\nip=0.0.0.0/32\n\n"
 RELEASE = b"release_ip=1\n\n"
 SCOPE = socket.if_nametoindex("wg0")
+FLOOD = 32  # connections, of which a server has to refuse most
 ports = {}
 
 
@@ -174,37 +179,89 @@ def slots(count):
                     pass
 
 
-def flood(number):
-    def forever():
-        while True:
-            try:
-                sock = connect(number)
-                threading.Thread(target=rest, args=(sock,), daemon=True).start()
-                while True:
-                    sock.sendall(REQUEST * 50)
-            except OSError:
-                pass
-    threads = [threading.Thread(target=forever, daemon=True) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    print("begun", flush=True)
-    threads[0].join()
+def flood(number, begun):
+    poll, held = select.epoll(), {}
+
+    def take():
+        sock = connect(number)
+        sock.setblocking(False)
+        held[sock.fileno()] = sock
+        poll.register(sock, select.EPOLLIN | select.EPOLLOUT)
+
+    def busy(sock, events):
+        try:
+            if events & select.EPOLLIN and not sock.recv(65536):
+                return False
+            if events & select.EPOLLOUT:
+                sock.send(REQUEST * 50)
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+    for _ in range(FLOOD):
+        take()
+    os.write(begun, b"!")
+    while True:
+        for descriptor, events in poll.poll():
+            if not busy(held[descriptor], events):
+                held.pop(descriptor).close()
+                take()
 
 
-def latency(number, count):
+def latencies(number, count):
+    """How long each of so many requests takes, in microseconds, in order of size."""
     times = []
     for _ in range(count):
         start = time.monotonic()
         if not granted(answer := ask(number)):
             sys.exit("answered %r" % answer)
-        times.append(time.monotonic() - start)
-    times.sort()
-    print("%d" % (times[len(times) * 99 // 100] * 1e6))
+        times.append((time.monotonic() - start) * 1e6)
+    return sorted(times)
+
+
+def beside_flood(number, count):
+    """Likewise, while peer 1 floods, in a process that runs whenever no other here has to."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        flood(1, writer)
+    os.close(writer)
+    try:
+        if not os.read(reader, 1):
+            sys.exit("no flood")
+        return latencies(number, count)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reader)
+
+
+def fair(number, count, seconds):
+    """What else the machine does must not count: so this and the server come before all else."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    for peer in 1, number:
+        ask(peer)  # from now on it renews, which does not have to wait for the device
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        calm = latencies(number, count)
+        flooded = beside_flood(number, count)
+        (calm50, calm99), (flooded50, flooded99) = (
+            (times[count // 2], times[count * 99 // 100]) for times in (calm, flooded))
+        print("%d us alone, %d us beside a flood (half of them: %d and %d us)" % (
+            calm99, flooded99, calm50, flooded50), flush=True)
+        # One that was disturbed is nothing to compare with.
+        if calm99 <= 5 * calm50 and flooded99 <= 2 * calm99:
+            return
+        time.sleep(0.1)
+    sys.exit("others wait more than twice as long")
 
 
 def main():
     arguments = [int(word) for word in sys.argv[2:]]
-    modes = {f.__name__: f for f in (cut, endless, connects, slots, flood, latency)}
+    modes = {f.__name__: f for f in (cut, endless, connects, slots, fair)}
     if sys.argv[1] == "ask":
         sys.stdout.write(ask(arguments[0]).decode())
     elif sys.argv[1] in modes:

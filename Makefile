@@ -212,6 +212,18 @@ $(test_programs): $(BUILD)/flags
 $(BUILD)/clock.so: tests/netns/clock.c $(BUILD)/flags
 	$(call say,LD,$@)$(CC) $(CFLAGS) $(WERROR) -shared -fPIC -o $@ $<
 
+# --- measuring ---
+
+# A million clients in virtual time: the core alone, by the optimiser's best.
+million_core := $(patsubst %,src/%.c,allocate changes cidr device journal lease lifecycle options \
+	policy pool protocol settings siphash) $(wildcard src/compat/*.c)
+million_sources := $(wildcard tests/bench/million*.c)
+$(BUILD)/bench/million: $(million_sources) $(million_core) tests/bench/million.h $(wildcard src/*.h) \
+		$(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/bench -DRUNSTATEDIR='"run"' \
+		$(filter-out -MMD -MP,$(CFLAGS)) -O2 $(WERROR) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LDLIBS)
+
 units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/clock.so $(BUILD)/unit/plain/load_journal
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "pace.h"
 
 /* A lease as it was before a decision, in case it can't be written. */
 struct undo {
@@ -276,11 +277,25 @@ static bool is_retired(const struct request *request, const struct decision *dec
 	return retired;
 }
 
+/* When it is to come again, and how long to pause if nobody answers then. */
+static struct pace pace(const struct commit *commit, uint32_t peer, uint32_t index,
+			uint32_t lease_time)
+{
+	const struct server *server = commit->server;
+	const struct lease *lease = index == LEASE_NONE ? NULL : &server->leases.list[index];
+	uint64_t left = 0, chance = siphash(server->secret, server->reading.peers[peer].key, KEY_LEN);
+
+	if (lease && lease_holds(lease, FAMILIES) && lease->expires > commit->now)
+		left = lease->expires - commit->now;
+	return pace_of(lease_time, server->leases.live, left, chance + commit->now);
+}
+
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
 		       uint32_t lease)
 {
 	struct server *server = commit->server;
 	struct decision decision;
+	struct pace wish;
 
 	if (server->journal_broken || server->stopping) {
 		refuse(session, REASON_LATER, STATUS_LATER);
@@ -310,11 +325,13 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 								     REASON_GIVEN_UP);
 		return;
 	}
+	wish = pace(commit, peer, lease, decision.lease_time);
 	session->response = (struct response){
 		.status = decision.status,
 		.lease_start = time(NULL),
 		.lease_time = decision.lease_time,
-		.renew = decision.lease_time / 2,
+		.renew = wish.renew,
+		.retry = wish.retry,
 	};
 	session->state = SESSION_COMMITTED;
 	session->failed = false;

@@ -76,23 +76,63 @@ static uint64_t random_below(struct lifecycle *l, uint64_t most)
 	return (z ^ z >> 31) % (most + 1);
 }
 
-/* Milliseconds until the next attempt: half of it fixed, half by chance; each may be longer. */
+/* Whether there is time for a request before the lease ends. */
+static bool ends_later(const struct lifecycle *l, uint64_t now)
+{
+	return lifecycle_holds(l) && l->lease.until - now > LIFECYCLE_EXCHANGE_MS;
+}
+
+/* Milliseconds, the longest pause. One of many clients has time while it holds a lease. */
+static uint64_t longest_pause(const struct lifecycle *l, uint64_t now)
+{
+	uint64_t most = (l->patience ? l->patience : LIFECYCLE_PAUSE_MAX) * 1000ULL;
+	uint64_t quarter = (l->lease.until - now) / 4;
+
+	if (!l->patience)
+		return lifecycle_holds(l) && quarter < most ? quarter : most;
+	if (!ends_later(l, now))
+		return most;
+	return quarter > most / 2 ? quarter : most / 2;
+}
+
+/* Milliseconds until the next attempt, a part of it by chance; each may be longer. */
 static uint64_t next_pause(struct lifecycle *l, uint64_t now)
 {
-	uint64_t most = l->pause * 1000, pause = most / 2 + random_below(l, most / 2);
-	uint64_t left = l->lease.until - now;
+	uint64_t longest = longest_pause(l, now), last = l->lease.until - LIFECYCLE_EXCHANGE_MS;
+	uint64_t most = l->pause * 1000ULL, chance = most / 2, pause;
 
+	if (l->patience) {
+		if (most > longest || (lifecycle_holds(l) && !ends_later(l, now)))
+			most = longest;
+		chance = most / 4;
+	}
+	pause = most - chance + random_below(l, chance);
 	if (l->retry)
-		pause = l->retry * 1000ULL;
-	if (pause > LIFECYCLE_PAUSE_MAX * 1000)
-		pause = LIFECYCLE_PAUSE_MAX * 1000;
-	if (lifecycle_holds(l) && pause > left / 4)
-		pause = left / 4;
-	if (pause < LIFECYCLE_PAUSE_MIN * 1000)
-		pause = LIFECYCLE_PAUSE_MIN * 1000;
-	if (l->pause < LIFECYCLE_PAUSE_MAX)
+		pause = l->retry < LIFECYCLE_PAUSE_MAX ? l->retry * 1000ULL :
+							 LIFECYCLE_PAUSE_MAX * 1000;
+	if (pause > longest)
+		pause = longest;
+	/* So that no lease is lost to a server that is there again before it ends. */
+	if (l->patience && ends_later(l, now) && pause > last - now)
+		pause = last - now;
+	if (l->pause < (l->patience ? LIFECYCLE_PATIENCE_MAX : LIFECYCLE_PAUSE_MAX))
 		l->pause *= 2;
-	return pause;
+	return pause > LIFECYCLE_PAUSE_MIN * 1000 ? pause : LIFECYCLE_PAUSE_MIN * 1000;
+}
+
+/* Seconds, the longest that the pause may be when a renewal has failed: there is time for it. */
+static uint32_t first_pause(const struct lifecycle *l)
+{
+	uint32_t part = l->patience ? l->lease_time / LIFECYCLE_HASTE : 0;
+
+	return part > LIFECYCLE_PAUSE_MIN ? part : LIFECYCLE_PAUSE_MIN;
+}
+
+/* As long as the last request has reached nobody, one of many doesn't wait long for the next. */
+static uint64_t exchange_ms(const struct lifecycle *l)
+{
+	return l->patience && l->failure.kind == FAILURE_CONNECT_TIMEOUT ? LIFECYCLE_PROBE_MS :
+									   LIFECYCLE_EXCHANGE_MS;
 }
 
 static void lose(struct lifecycle *l)
@@ -105,7 +145,11 @@ static void lose(struct lifecycle *l)
 static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		  struct lifecycle_actions *actions)
 {
+	bool pausing = l->state == LIFECYCLE_RETRYING && state == LIFECYCLE_WAITING;
+
 	l->state = state;
+	if (pausing) /* the lease has ended meanwhile */
+		return;
 	l->deadline = UINT64_MAX;
 	switch (state) {
 	case LIFECYCLE_ASKING:
@@ -120,7 +164,7 @@ static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		};
 		l->connected = l->called = false;
 		l->sent = now;
-		l->deadline = now + LIFECYCLE_EXCHANGE_MS;
+		l->deadline = now + exchange_ms(l);
 		++l->counters.requests;
 		break;
 	case LIFECYCLE_WAITING:
@@ -128,7 +172,7 @@ static void enter(struct lifecycle *l, enum lifecycle_state state, uint64_t now,
 		l->deadline = now + next_pause(l, now);
 		break;
 	case LIFECYCLE_BOUND:
-		l->pause = LIFECYCLE_PAUSE_MIN;
+		l->pause = first_pause(l);
 		l->deadline = l->called ? now : l->renew_at;
 		break;
 	case LIFECYCLE_DOWN:
@@ -190,7 +234,10 @@ static void expire(struct lifecycle *l, uint64_t now, struct lifecycle_actions *
 	++l->counters.expiries;
 	actions->set = true;
 	actions->report = REPORT_EXPIRED;
-	if (l->state != LIFECYCLE_DOWN)
+	/* One of many has asked shortly before, and nobody has answered for long. */
+	if (l->state == LIFECYCLE_RETRYING && l->patience && now < l->deadline)
+		enter(l, LIFECYCLE_WAITING, now, actions);
+	else if (l->state != LIFECYCLE_DOWN)
 		ask_afresh(l, now, actions);
 }
 
@@ -199,6 +246,9 @@ static void timeout(struct lifecycle *l, uint64_t now, struct lifecycle_actions 
 {
 	if (now < lifecycle_deadline(l))
 		return;
+	/* After a suspend what was found out before it does not count. */
+	if (l->deadline != UINT64_MAX && now > l->deadline + LIFECYCLE_EXCHANGE_MS)
+		l->pause = LIFECYCLE_PAUSE_MIN;
 	if (lifecycle_holds(l) && l->state != LIFECYCLE_RELEASING && now >= l->lease.until) {
 		expire(l, now, actions);
 		return;
@@ -260,6 +310,16 @@ static uint64_t renewal(struct lifecycle *l, uint64_t now, uint64_t start,
 	return at > now + soonest ? at : now + soonest;
 }
 
+/* What the server wishes, as far as it goes: it can't keep us from it for long. */
+static uint32_t patience_of(const struct response *r)
+{
+	uint32_t patience = r->retry < r->lease_time / 4 ? r->retry : r->lease_time / 4;
+
+	if (patience > LIFECYCLE_PATIENCE_MAX)
+		return LIFECYCLE_PATIENCE_MAX;
+	return patience > LIFECYCLE_PAUSE_MAX ? patience : 0;
+}
+
 /* Takes the addresses of a response as host prefixes; false when one can't be an address. */
 static bool response_addresses(struct cidr ip[static FAMILIES], const struct response *r)
 {
@@ -305,6 +365,7 @@ static void lease_take(struct lifecycle *l, uint64_t now, uint64_t wall, const s
 	else
 		memset(&l->options, 0, sizeof(l->options));
 	l->lease_time = r->lease_time;
+	l->patience = patience_of(r);
 	l->renew_at = renewal(l, now, start, r);
 	memset(&l->failure, 0, sizeof(l->failure));
 	actions->set = true;
@@ -388,6 +449,8 @@ void lifecycle_event(struct lifecycle *l, uint64_t now, const struct lifecycle_e
 		break;
 	case EVENT_CONNECTED:
 		if (under_way) {
+			if (!l->connected && l->state != LIFECYCLE_RELEASING)
+				l->deadline = l->sent + LIFECYCLE_EXCHANGE_MS;
 			l->connected = true;
 			l->sent = now;
 		}

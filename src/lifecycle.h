@@ -19,6 +19,9 @@ enum {
 	LIFECYCLE_RELEASE_MS = 1000, /* the same for the last one, which somebody waits for */
 	LIFECYCLE_PAUSE_MIN = 1, /* seconds between attempts */
 	LIFECYCLE_PAUSE_MAX = 64,
+	LIFECYCLE_PATIENCE_MAX = 3600, /* the same, at most, as a server may wish with a lease */
+	LIFECYCLE_HASTE = 64, /* then the first is of so many parts of the lease time at most */
+	LIFECYCLE_PROBE_MS = 4000, /* then to connect, once nobody was there */
 	LIFECYCLE_SKEW = 15, /* seconds that two clocks may differ and count as the same */
 };
 
@@ -127,6 +130,7 @@ struct lifecycle {
 	uint64_t sent; /* when the request under way was */
 	bool connected, called; /* since the request under way was made */
 	uint32_t want;
+	uint32_t patience; /* seconds, the longest pause, as the server wished; 0: it didn't */
 	uint32_t pause; /* seconds, the longest that the next one may be */
 	uint32_t retry; /* seconds, as the server wished; 0: it didn't */
 	uint64_t random;

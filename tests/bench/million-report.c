@@ -57,10 +57,15 @@ static int compare(const void *a, const void *b)
 
 static void times(const char *what, uint32_t *list, uint64_t n, const char *const names[4])
 {
+	uint32_t median, most, longest;
+
 	qsort(list, n, sizeof(*list), compare);
-	printf("| %s | %.0f | %.0f s | %.0f s | %.0f s |\n", what, figure(names[0], n),
-	       figure(names[1], n ? list[n / 2] : 0), figure(names[2], n ? list[n * 99 / 100] : 0),
-	       figure(names[3], n ? list[n - 1] : 0));
+	figure(names[0], n);
+	median = figure(names[1], n ? list[n / 2] : 0);
+	most = figure(names[2], n ? list[n * 99 / 100] : 0);
+	longest = figure(names[3], n ? list[n - 1] : 0);
+	printf("| %s | %" PRIu64 " | %" PRIu32 " s | %" PRIu32 " s | %" PRIu32 " s |\n", what, n,
+	       median, most, longest);
 }
 
 /* A second of a million clients: chance is as much of it with fewer in as many more seconds. */
@@ -78,9 +83,11 @@ static void peaks(const char *what, uint64_t begin, uint64_t end, double mean,
 	double minute = busiest(tally.offered, begin, end, 60);
 	double scaled = busiest(tally.offered, begin, end, long_second());
 
-	printf("| %s | %.0f | %.2f | %.2f | %.2f |\n", what, second,
-	       figure(names[0], second / mean), figure(names[1], minute / mean),
-	       figure(names[2], scaled / mean));
+	figure(names[0], second / mean);
+	figure(names[1], minute / mean);
+	figure(names[2], scaled / mean);
+	printf("| %s | %.0f | %.2f | %.2f | %.2f |\n", what, second, second / mean, minute / mean,
+	       scaled / mean);
 }
 
 static void load(double mean)
@@ -131,8 +138,9 @@ static void clients_tell(void)
 	      (const char *const[4]){ "behind", "behind_median", "behind_p99", "behind_max" });
 	printf("\nWith an address at the end: %.0f of %" PRIu64 ". The same as at first: %.3f %%; "
 	       "changes: %.0f.\n\n", figure("bound", tally.bound), plan.clients,
-	       figure("same_percent", 100.0 * tally.same / plan.clients),
-	       figure("changes", tally.changes));
+	       100.0 * tally.same / plan.clients, (double)tally.changes);
+	figure("same_percent", 100.0 * tally.same / plan.clients);
+	figure("changes", tally.changes);
 }
 
 void report(void)
@@ -150,12 +158,15 @@ void report(void)
 	clients_tell();
 	server_journal(&growth);
 	live = server_leases(&held);
-	printf("Journal: %.0f records, %.1f MB, of which compaction leaves %.1f MB at the end; it is "
-	       "written anew %.0f times, %.1f MB. Leases: %" PRIu32 ", %" PRIu32 " held.\n\n",
-	       figure("journal_records", growth.records),
-	       figure("journal_bytes", growth.bytes) / 1e6, figure("journal_size", growth.size) / 1e6,
-	       figure("compactions", growth.compactions),
-	       figure("compaction_bytes", growth.written) / 1e6, live, held);
+	figure("journal_records", growth.records);
+	figure("journal_bytes", growth.bytes);
+	figure("journal_size", growth.size);
+	figure("compactions", growth.compactions);
+	figure("compaction_bytes", growth.written);
+	printf("Journal: %" PRIu64 " records in a day, %.1f MB; %" PRIu64 " compactions, which write "
+	       "%.1f MB more, leave a file of %.1f MB at the end. Leases: %" PRIu32 ", %" PRIu32
+	       " held.\n\n", growth.records, growth.bytes / 1e6, growth.compactions,
+	       growth.written / 1e6, growth.size / 1e6, live, held);
 	printf("```json\n{\"clients\": %" PRIu64 ", \"lease\": %" PRIu64 ", \"outage\": %" PRIu64
 	       ", \"sleep\": %" PRIu64 ", \"pool\": %" PRIu64, plan.clients, plan.lease, plan.outage,
 	       plan.sleep, plan.pool);

@@ -13,6 +13,7 @@
 #include "allocate.h"
 #include "journal.h"
 #include "million.h"
+#include "pace.h"
 
 enum {
 	ANSWER_MS = 100, /* connecting, request and answer, on the way */
@@ -173,6 +174,8 @@ void server_answer(uint64_t now, uint32_t client, const struct request *request,
 		   struct response *response)
 {
 	struct decision decision;
+	struct pace pace;
+	uint64_t left = 0;
 	uint32_t index;
 
 	expire(now);
@@ -181,6 +184,8 @@ void server_answer(uint64_t now, uint32_t client, const struct request *request,
 	if (!decision.granted[V4] && !decision.granted[V6])
 		return;
 	index = leases_make(&leases, reading.peers[client].key);
+	if (lease_holds(&leases.list[index], FAMILIES))
+		left = leases.list[index].expires - now;
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (!decision.granted[v])
 			continue;
@@ -189,7 +194,9 @@ void server_answer(uint64_t now, uint32_t client, const struct request *request,
 	}
 	response->lease_start = now / 1000;
 	response->lease_time = decision.lease_time;
-	response->renew = decision.lease_time / 2;
+	pace = pace_of(decision.lease_time, leases.live, left, mix(now ^ mix(client)));
+	response->renew = pace.renew;
+	response->retry = pace.retry;
 	leases.list[index].time = decision.lease_time;
 	leases_expire_at(&leases, index, now + decision.lease_time * UINT64_C(1000));
 	record(index, now);

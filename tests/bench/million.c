@@ -16,7 +16,8 @@
 enum {
 	WAY_MS = 50, /* until a refusal is there */
 	SLEEP_S = 8 * 3600,
-	HANDSHAKE_MS = 5000, /* WireGuard tries again */
+	HANDSHAKE_MS = 5000, /* WireGuard tries again, */
+	HANDSHAKE_JITTER_MS = 333, /* or a little later */
 };
 
 #define HEAD offsetof(struct lifecycle, options)
@@ -147,9 +148,12 @@ static void connects(struct client *c, uint64_t now)
 	} else if (reached != REACHED) {
 		c->net = NET_CONNECT;
 		/* Without a session WireGuard holds it back until a handshake is answered. */
-		c->net_at = reached == REACHED_NOBODY ? now + HANDSHAKE_MS :
-			    c->tries <= 3	      ? c->asked + again[c->tries - 1] :
-							NEVER;
+		if (reached == REACHED_FULL)
+			c->net_at = c->tries <= 3 ? c->asked + again[c->tries - 1] : NEVER;
+		else if (plan.keepalive && c->tries == 1)
+			c->net_at = now + mix(now ^ c->ip) % HANDSHAKE_MS;
+		else
+			c->net_at = now + HANDSHAKE_MS + mix(now ^ c->ip) % HANDSHAKE_JITTER_MS;
 	}
 	tally.full += reached == REACHED_FULL;
 }
@@ -301,7 +305,7 @@ static bool take_argument(const char *text)
 		{ "outage", &plan.outage, DAY_MAX }, { "refused", &plan.refused, 1 },
 		{ "restart-at", &plan.restart_at, DAY_MAX }, { "restart", &plan.restart, DAY_MAX },
 		{ "pool", &plan.pool, 30 }, { "sleep", &plan.sleep, 100 },
-		{ "storm", &plan.storm, 1 },
+		{ "storm", &plan.storm, 1 }, { "keepalive", &plan.keepalive, 1 },
 	};
 	const char *value = strchr(text, '=');
 	uint32_t number;

@@ -25,6 +25,7 @@ struct plan {
 	uint64_t restart_at, restart; /* connections are refused */
 	uint64_t pool; /* the prefix length of the IPv4 pool, from 10.0.0.0 on */
 	uint64_t sleep; /* so many of a hundred clients sleep for 8 hours */
+	uint64_t keepalive; /* 1: tunnels shake hands also when there is nothing to be sent */
 	uint64_t storm; /* 1: all start in the first second */
 };
 extern struct plan plan;

@@ -884,6 +884,215 @@ static void the_end_of_the_lease_does_not_disturb_the_release(void **state)
 	assert_true(a.finished);
 }
 
+/* --- one of many --- */
+
+/* A lease whose server wishes for pauses of up to this many seconds. */
+static void grant_patience(uint32_t seconds, uint32_t retry)
+{
+	struct response response = lease_of(seconds);
+
+	response.retry = retry;
+	happens_only(EVENT_CONNECTED);
+	responds(&response);
+	assert_int_equal(l.state, LIFECYCLE_BOUND);
+}
+
+/* The pauses of a renewal without an answer, up to the end of the lease; returns how many. */
+static unsigned int pauses_of_a_renewal(uint64_t *pauses, unsigned int room)
+{
+	unsigned int count = 0;
+
+	next();
+	for (; lifecycle_holds(&l); ++count) {
+		assert_true(count < room);
+		fails(FAILURE_CONNECT, ECONNREFUSED);
+		pauses[count] = next();
+	}
+	return count;
+}
+
+static void one_of_many_has_time_while_it_holds_a_lease(void **state)
+{
+	uint64_t pauses[32];
+	unsigned int count;
+
+	(void)state;
+	grant_patience(3600, 900);
+	count = pauses_of_a_renewal(pauses, 32);
+	/* From a 64th of the lease on they double, */
+	assert_between(pauses[0], 56000 * 3 / 4, 56000);
+	assert_between(pauses[1], 112000 * 3 / 4, 112000);
+	assert_between(pauses[2], 224000 * 3 / 4, 224000);
+	/* up to a quarter of what is left, or half of the server's wish. */
+	for (unsigned int i = 3; i < count; ++i)
+		assert_true(pauses[i] <= 450000);
+	assert_true(count >= 5 && count <= 9);
+}
+
+static void one_of_many_asks_once_more_before_the_end(void **state)
+{
+	uint64_t until, last;
+
+	(void)state;
+	for (int seed = 0; seed < 500; ++seed) {
+		now = BEGIN;
+		lifecycle_init(&l, seed, WANT_CALL);
+		happens_only(EVENT_START);
+		grant_patience(3600, 900);
+		until = l.lease.until;
+		for (last = 0; next(), lifecycle_holds(&l); last = now)
+			fails(FAILURE_CONNECT, ECONNREFUSED);
+		assert_int_equal(now, until);
+		assert_between(last, until - LIFECYCLE_EXCHANGE_MS, until - 1000);
+	}
+}
+
+static void one_of_many_waits_its_turn_once_the_lease_is_over(void **state)
+{
+	uint64_t ended, least = NEVER, most = 0, pause;
+
+	(void)state;
+	grant_patience(3600, 900);
+	while (lifecycle_holds(&l)) {
+		if (a.ask)
+			fails(FAILURE_CONNECT, ECONNREFUSED);
+		next();
+	}
+	ended = now;
+	assert_true(a.set);
+	assert_int_equal(a.report, REPORT_EXPIRED);
+	assert_false(a.ask);
+	assert_int_equal(l.state, LIFECYCLE_WAITING);
+	next();
+	assert_asks(COMMAND_REQUEST_IP);
+	assert_between(now - ended, 675000 - LIFECYCLE_EXCHANGE_MS, 900000);
+	for (int i = 0; i < 200; ++i) {
+		fails(FAILURE_CONNECT, ECONNREFUSED);
+		pause = next();
+		least = pause < least ? pause : least;
+		most = pause > most ? pause : most;
+	}
+	assert_between(least, 675000, 680000);
+	assert_between(most, 895000, 900000);
+	grant_patience(3600, 900);
+	assert_int_equal(a.report, REPORT_GRANTED);
+}
+
+static void a_server_cannot_wish_for_more_than_a_quarter_of_the_lease(void **state)
+{
+	static const struct {
+		uint32_t lease, wish, patience;
+	} cases[] = {
+		{ 3600, 0, 0 }, { 3600, 64, 0 }, { 3600, 65, 65 }, { 3600, 900, 900 },
+		{ 3600, 901, 900 }, { 3600, UINT32_MAX, 900 }, { 600, 900, 150 }, { 256, 900, 0 },
+		{ 260, 900, 65 }, { 86400, 900, 900 }, { 86400, 21600, LIFECYCLE_PATIENCE_MAX },
+		{ LEASE_TIME_MAX, UINT32_MAX, LIFECYCLE_PATIENCE_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); ++i) {
+		begin(NULL);
+		grant_patience(cases[i].lease, cases[i].wish);
+		assert_int_equal(l.patience, cases[i].patience);
+	}
+}
+
+static void a_server_that_wishes_no_more_is_asked_as_before(void **state)
+{
+	(void)state;
+	grant_patience(3600, 900);
+	next();
+	grant_patience(3600, 0);
+	next();
+	fails(FAILURE_CONNECT, ECONNREFUSED);
+	assert_int_equal(next(), 1000);
+}
+
+/* Without addresses and with a long pause before it. */
+static void loses_its_lease(void)
+{
+	begin(NULL);
+	grant_patience(3600, 900);
+	while (l.state != LIFECYCLE_WAITING) {
+		if (a.ask)
+			fails(FAILURE_CONNECT, ECONNREFUSED);
+		next();
+	}
+	assert_true(lifecycle_deadline(&l) - now > 600000);
+}
+
+static void what_is_news_is_followed_at_once_also_by_one_of_many(void **state)
+{
+	(void)state;
+	loses_its_lease();
+	happens_only(EVENT_CALLED);
+	assert_asks(COMMAND_REQUEST_IP);
+	fails(FAILURE_CONNECT, ECONNREFUSED);
+	assert_between(next(), 750, 1000);
+
+	loses_its_lease();
+	happens_only(EVENT_DOWN);
+	happens_only(EVENT_UP);
+	assert_asks(COMMAND_REQUEST_IP);
+	fails(FAILURE_CONNECT, ECONNREFUSED);
+	assert_between(next(), 750, 1000);
+
+	/* After a suspend nobody knows how things are. */
+	loses_its_lease();
+	now += 4 * 3600 * 1000;
+	happens_only(EVENT_TIME);
+	assert_asks(COMMAND_REQUEST_IP);
+	fails(FAILURE_CONNECT, EHOSTUNREACH);
+	assert_between(next(), 750, 1000);
+	fails(FAILURE_CONNECT, EHOSTUNREACH);
+	assert_between(next(), 1500, 2000);
+
+	/* Also one that began while a lease was held, and lasted beyond it. */
+	begin(NULL);
+	grant_patience(3600, 900);
+	next();
+	fails(FAILURE_CONNECT, ECONNREFUSED);
+	assert_int_equal(l.state, LIFECYCLE_RETRYING);
+	now += 4 * 3600 * 1000;
+	happens_only(EVENT_TIME);
+	assert_int_equal(a.report, REPORT_EXPIRED);
+	assert_asks(COMMAND_REQUEST_IP);
+}
+
+static void errno_4_says_when_also_to_one_of_many(void **state)
+{
+	(void)state;
+	grant_patience(3600, 900);
+	next();
+	refuses(STATUS_LATER, 5);
+	assert_int_equal(next(), 5000);
+	loses_its_lease();
+	next();
+	refuses(STATUS_LATER, 3600);
+	assert_int_equal(next(), LIFECYCLE_PAUSE_MAX * 1000);
+}
+
+static void once_nobody_was_there_one_of_many_looks_for_less_long(void **state)
+{
+	(void)state;
+	grant_patience(3600, 900);
+	next();
+	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS);
+	assert_int_equal(l.failure.kind, FAILURE_CONNECT_TIMEOUT);
+	next();
+	assert_int_equal(next(), LIFECYCLE_PROBE_MS);
+	assert_int_equal(l.failure.kind, FAILURE_CONNECT_TIMEOUT);
+	/* Who is there has as much time to answer as ever. */
+	next();
+	now += 3000;
+	happens_only(EVENT_CONNECTED);
+	happens_only(EVENT_CONNECTED);
+	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS - 3000);
+	assert_int_equal(l.failure.kind, FAILURE_ANSWER_TIMEOUT);
+	next();
+	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS);
+}
+
 /* --- two weeks --- */
 
 static uint64_t chance(uint64_t below)
@@ -933,6 +1142,7 @@ static void answer(bool server_away, uint64_t asked)
 	now += chance(500);
 	response.ip[V4].ip[3] = 1 + chance(3);
 	response.lease_start += chance(40) - 20;
+	response.retry = chance(3) ? 0 : chance(2000);
 	switch (chance(12)) {
 	case 0:
 		fails(FAILURE_MALFORMED, 0);
@@ -1297,6 +1507,14 @@ int main(void)
 		TEST(stop_with_a_server_that_fails),
 		TEST(stop_in_every_state),
 		TEST(the_end_of_the_lease_does_not_disturb_the_release),
+		TEST(one_of_many_has_time_while_it_holds_a_lease),
+		TEST(one_of_many_asks_once_more_before_the_end),
+		TEST(one_of_many_waits_its_turn_once_the_lease_is_over),
+		TEST(a_server_cannot_wish_for_more_than_a_quarter_of_the_lease),
+		TEST(a_server_that_wishes_no_more_is_asked_as_before),
+		TEST(what_is_news_is_followed_at_once_also_by_one_of_many),
+		TEST(errno_4_says_when_also_to_one_of_many),
+		TEST(once_nobody_was_there_one_of_many_looks_for_less_long),
 		TEST(two_weeks),
 		TEST(counts),
 	};

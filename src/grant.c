@@ -283,11 +283,13 @@ static struct pace pace(const struct commit *commit, uint32_t peer, uint32_t ind
 {
 	const struct server *server = commit->server;
 	const struct lease *lease = index == LEASE_NONE ? NULL : &server->leases.list[index];
-	uint64_t left = 0, chance = siphash(server->secret, server->reading.peers[peer].key, KEY_LEN);
+	const uint8_t *key = server->reading.peers[peer].key;
+	uint64_t left = 0;
 
 	if (lease && lease_holds(lease, FAMILIES) && lease->expires > commit->now)
 		left = lease->expires - commit->now;
-	return pace_of(lease_time, server->leases.live, left, chance + commit->now);
+	return pace_of(lease_time, server->leases.live, left,
+		       siphash(server->secret, key, KEY_LEN) + commit->now);
 }
 
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,

@@ -114,12 +114,14 @@ static void load(double mean)
 		"restart_peak_second", "restart_peak_minute", "restart_peak_scaled" });
 	printf("\nWaves, each half a lease, after the outage, busiest %" PRIu64
 	       " s to the mean:", long_second());
-	for (uint64_t i = 0; i < WAVES; ++i)
-		printf(" %.2f", figure(waves[i], busiest(tally.offered, back + i * plan.lease / 2,
-							 back + (i + 1) * plan.lease / 2,
+	for (uint64_t i = 0; i < WAVES; ++i) {
+		uint64_t from = back + i * plan.lease / 2, to = from + plan.lease / 2;
+
+		printf(" %.2f", figure(waves[i], busiest(tally.offered, from, to,
 							 long_second()) / mean));
-	printf("\nAttempts in the busiest second of the outage, with nobody there: %.0f; queue full "
-	       "for %" PRIu64 " packets.\n\n",
+	}
+	printf("\n\nAttempts in the busiest second of the outage: %.0f. Packets that found the "
+	       "queue full, in all: %" PRIu64 ".\n\n",
 	       figure("outage_attempts_second", busiest(tally.made, plan.outage_at, back, 1)),
 	       tally.full);
 }
@@ -128,6 +130,8 @@ static void clients_tell(void)
 {
 	printf("| Clients | how many | median | 99th percentile | longest |\n"
 	       "| --- | --- | --- | --- | --- |\n");
+	times("started: with addresses", tally.first, tally.firsts,
+	      (const char *const[4]){ "started", "first_median", "first_p99", "first_max" });
 	times("lost their addresses in the outage: without them", tally.without, tally.withouts,
 	      (const char *const[4]){ "lost", "lost_median", "lost_p99", "lost_max" });
 	times("the same: with them again after the server's return", tally.waited, tally.waits,
@@ -149,10 +153,12 @@ void report(void)
 	struct journal_growth growth;
 	uint32_t live, held;
 
-	printf("%" PRIu64 " clients, leases of %" PRIu64 " s, %" PRIu64 " of 100 sleep; an outage of "
-	       "%" PRIu64 " s (%s) and a restart of %" PRIu64 " s; the server gets %" PRIu64
-	       " requests a second done.\n\n%.1f requests a second, the mean of the day.\n\n",
-	       plan.clients, plan.lease, plan.sleep, plan.outage,
+	printf("%" PRIu64 " clients%s, leases of %" PRIu64 " s, %" PRIu64 " of 100 sleep; an "
+	       "outage of %" PRIu64 " s (%s) and a restart of %" PRIu64 " s; the server gets "
+	       "%" PRIu64 " requests a second done.\n\n"
+	       "%.1f requests a second are the mean of the day.\n\n",
+	       plan.clients, plan.storm ? " that start in the same second" : "", plan.lease,
+	       plan.sleep, plan.outage,
 	       plan.refused ? "connections refused" : "silence", plan.restart, plan.capacity, mean);
 	load(mean);
 	clients_tell();
@@ -163,13 +169,13 @@ void report(void)
 	figure("journal_size", growth.size);
 	figure("compactions", growth.compactions);
 	figure("compaction_bytes", growth.written);
-	printf("Journal: %" PRIu64 " records in a day, %.1f MB; %" PRIu64 " compactions, which write "
-	       "%.1f MB more, leave a file of %.1f MB at the end. Leases: %" PRIu32 ", %" PRIu32
-	       " held.\n\n", growth.records, growth.bytes / 1e6, growth.compactions,
+	printf("Journal: %" PRIu64 " records in a day, %.1f MB; %" PRIu64 " compactions, which "
+	       "write %.1f MB more, leave a file of %.1f MB at the end. Leases: %" PRIu32
+	       ", %" PRIu32 " held.\n\n", growth.records, growth.bytes / 1e6, growth.compactions,
 	       growth.written / 1e6, growth.size / 1e6, live, held);
-	printf("```json\n{\"clients\": %" PRIu64 ", \"lease\": %" PRIu64 ", \"outage\": %" PRIu64
-	       ", \"sleep\": %" PRIu64 ", \"pool\": %" PRIu64, plan.clients, plan.lease, plan.outage,
-	       plan.sleep, plan.pool);
+	printf("```json\n{\"clients\": %" PRIu64 ", \"lease\": %" PRIu64 ", \"outage\": %"
+	       PRIu64 ", \"sleep\": %" PRIu64 ", \"pool\": %" PRIu64, plan.clients, plan.lease,
+	       plan.outage, plan.sleep, plan.pool);
 	for (int i = 0; i < count; ++i)
 		printf(",\n \"%s\": %.3f", figures[i].name, figures[i].value);
 	printf("}\n```\n");

@@ -119,7 +119,8 @@ enum reached server_connect(uint64_t now, uint64_t *answered)
 
 	if (server_silent(now))
 		return REACHED_NOBODY;
-	if (within(now, plan.outage_at, plan.outage) || within(now, plan.restart_at, plan.restart)) {
+	if (within(now, plan.outage_at, plan.outage) ||
+	    within(now, plan.restart_at, plan.restart)) {
 		free_at = 0;
 		return REACHED_REFUSED;
 	}

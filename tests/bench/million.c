@@ -28,7 +28,7 @@ enum net { NET_NOTHING, NET_CONNECT, NET_ANSWER, NET_REFUSED };
 
 struct client {
 	uint8_t head[HEAD], tail[sizeof(struct lifecycle) - TAIL];
-	uint64_t net_at, asked; /* ms */
+	uint64_t started, net_at, asked; /* ms */
 	uint64_t lost; /* ms, when it lost its address, 0: it has one */
 	uint64_t sleeps; /* ms, when it falls asleep */
 	uint64_t ip, first_ip; /* hashes of what it has or last had, and of its first */
@@ -89,8 +89,10 @@ static void note_grant(struct client *c, uint64_t now)
 
 	tally.changes += c->ip && c->ip != ip;
 	c->ip = ip;
-	if (!c->first_ip)
+	if (!c->first_ip) {
 		c->first_ip = ip;
+		note_time(tally.first, &tally.firsts, c->started, now);
+	}
 	if (c->lost && c->lost >= gone && c->lost < back) {
 		note_time(tally.waited, &tally.waits, back, now);
 		note_time(tally.without, &tally.withouts, c->lost, now);
@@ -191,6 +193,7 @@ static void comes(struct client *c, uint32_t i, uint64_t now)
 	uint64_t at = c->net_at;
 
 	if (l.state == LIFECYCLE_NEW) {
+		c->started = now;
 		happens_only(now, EVENT_START);
 	} else if (net != NET_NOTHING && now >= at) {
 		c->net = NET_NOTHING;
@@ -275,14 +278,16 @@ static bool open_clients(void)
 				    mix(chance + 1) % (plan.day * 1000) : NEVER;
 		wheel_set(i, mix(chance + 2) % spread);
 	}
-	tally.waited = calloc(4 * plan.clients, sizeof(*tally.waited));
+	tally.waited = calloc(5 * plan.clients, sizeof(*tally.waited));
 	tally.late = tally.waited + plan.clients;
 	tally.behind = tally.late + plan.clients;
 	tally.without = tally.behind + plan.clients;
+	tally.first = tally.without + plan.clients;
 	return tally.waited;
 }
 
-static void close_clients(void)
+/* Who has what at the end. */
+static void count_clients(void)
 {
 	for (uint32_t i = 0; i < plan.clients; ++i) {
 		const struct client *c = &clients[i];
@@ -342,7 +347,7 @@ int main(int argc, char **argv)
 	}
 	while ((i = wheel_next(plan.day * 1000, &now)) != UINT32_MAX)
 		turn(i, now);
-	close_clients();
+	count_clients();
 	report();
 	return 0;
 }

@@ -72,11 +72,12 @@ enum { DAY_MAX = 7 * 86400 };
 
 struct tally {
 	uint32_t made[DAY_MAX], offered[DAY_MAX], served[DAY_MAX]; /* requests of each second */
+	uint32_t *first; /* of all: seconds from their start to an address */
 	uint32_t *waited; /* of those without an address at the server's return: seconds */
 	uint32_t *late; /* who lost it after the return only: seconds without */
 	uint32_t *behind; /* of those whose renewal was overdue at the return: seconds */
 	uint32_t *without; /* of those who lost it in the outage: seconds without */
-	uint64_t waits, lates, behinds, withouts;
+	uint64_t firsts, waits, lates, behinds, withouts;
 	uint64_t changes, changed, same, bound; /* addresses, at the end: as the first one was */
 	uint64_t full, timeouts;
 };

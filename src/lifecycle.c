@@ -76,7 +76,7 @@ static uint64_t random_below(struct lifecycle *l, uint64_t most)
 	return (z ^ z >> 31) % (most + 1);
 }
 
-/* Whether there is time for a request before the lease ends. */
+/* Whether a lease is held, with time for a request before it ends. */
 static bool ends_later(const struct lifecycle *l, uint64_t now)
 {
 	return lifecycle_holds(l) && l->lease.until - now > LIFECYCLE_EXCHANGE_MS;
@@ -128,11 +128,15 @@ static uint32_t first_pause(const struct lifecycle *l)
 	return part > LIFECYCLE_PAUSE_MIN ? part : LIFECYCLE_PAUSE_MIN;
 }
 
-/* As long as the last request has reached nobody, one of many doesn't wait long for the next. */
+/*
+ * How long a request may take. All that are under way when a server comes back reach it at once, by
+ * the next handshake of WireGuard: so of many, once nobody was there, few shall be.
+ */
 static uint64_t exchange_ms(const struct lifecycle *l)
 {
-	return l->patience && l->failure.kind == FAILURE_CONNECT_TIMEOUT ? LIFECYCLE_PROBE_MS :
-									   LIFECYCLE_EXCHANGE_MS;
+	bool nobody = l->failure.kind == FAILURE_CONNECT_TIMEOUT && l->pause > LIFECYCLE_PAUSE_MAX;
+
+	return l->patience && nobody ? LIFECYCLE_PROBE_MS : LIFECYCLE_EXCHANGE_MS;
 }
 
 static void lose(struct lifecycle *l)

@@ -19,9 +19,10 @@ enum {
 	LIFECYCLE_RELEASE_MS = 1000, /* the same for the last one, which somebody waits for */
 	LIFECYCLE_PAUSE_MIN = 1, /* seconds between attempts */
 	LIFECYCLE_PAUSE_MAX = 64,
-	LIFECYCLE_PATIENCE_MAX = 3600, /* the same, at most, as a server may wish with a lease */
-	LIFECYCLE_HASTE = 64, /* then the first is of so many parts of the lease time at most */
-	LIFECYCLE_PROBE_MS = 4000, /* then to connect, once nobody was there */
+	/* of one of many clients, as its server says (pace.h): */
+	LIFECYCLE_PATIENCE_MAX = 3600, /* seconds between attempts that it may wish for */
+	LIFECYCLE_HASTE = 64, /* the first pause of a renewal: such a part of the lease time */
+	LIFECYCLE_PROBE_MS = 3000, /* to connect, once nobody was there */
 	LIFECYCLE_SKEW = 15, /* seconds that two clocks may differ and count as the same */
 };
 

@@ -1084,13 +1084,19 @@ static void once_nobody_was_there_one_of_many_looks_for_less_long(void **state)
 	assert_int_equal(l.failure.kind, FAILURE_CONNECT_TIMEOUT);
 	/* Who is there has as much time to answer as ever. */
 	next();
-	now += 3000;
+	now += 2900;
 	happens_only(EVENT_CONNECTED);
 	happens_only(EVENT_CONNECTED);
-	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS - 3000);
+	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS - 2900);
 	assert_int_equal(l.failure.kind, FAILURE_ANSWER_TIMEOUT);
 	next();
 	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS);
+	/* So does what has been called. */
+	next();
+	assert_int_equal(next(), LIFECYCLE_PROBE_MS);
+	happens_only(EVENT_CALLED);
+	assert_int_equal(next(), LIFECYCLE_EXCHANGE_MS);
+	assert_between(next(), 750, 1000);
 }
 
 /* --- two weeks --- */

@@ -215,8 +215,8 @@ $(BUILD)/clock.so: tests/netns/clock.c $(BUILD)/flags
 # --- measuring ---
 
 # A million clients in virtual time: the core alone, by the optimiser's best.
-million_core := $(patsubst %,src/%.c,allocate changes cidr device journal lease lifecycle options \
-	pace policy pool protocol settings siphash) $(wildcard src/compat/*.c)
+million_core := $(patsubst %,src/%.c,allocate changes cidr device hash journal lease lifecycle options \
+	pace policy pool protocol reading sealed settings siphash text) $(wildcard src/compat/*.c)
 million_sources := $(wildcard tests/bench/million*.c)
 $(BUILD)/bench/million: $(million_sources) $(million_core) tests/bench/million.h $(wildcard src/*.h) \
 		$(BUILD)/flags

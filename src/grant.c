@@ -289,7 +289,7 @@ static struct pace pace(const struct commit *commit, uint32_t peer, uint32_t ind
 	if (lease && lease_holds(lease, FAMILIES) && lease->expires > commit->now)
 		left = lease->expires - commit->now;
 	return pace_of(lease_time, server->leases.live, left,
-		       siphash(server->secret, key, KEY_LEN) + commit->now);
+		       hash_key(&server->leases.hash, key) + commit->now);
 }
 
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
@@ -297,7 +297,7 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 {
 	struct server *server = commit->server;
 	struct decision decision;
-	struct pace wish;
+	struct pace wish = { 0 };
 
 	if (server->journal_broken || server->stopping) {
 		refuse(session, REASON_LATER, STATUS_LATER);
@@ -327,7 +327,8 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 								     REASON_GIVEN_UP);
 		return;
 	}
-	wish = pace(commit, peer, lease, decision.lease_time);
+	if (session->request.extended)
+		wish = pace(commit, peer, lease, decision.lease_time);
 	session->response = (struct response){
 		.status = decision.status,
 		.lease_start = time(NULL),

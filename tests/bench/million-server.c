@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "allocate.h"
 #include "journal.h"
 #include "million.h"
 #include "pace.h"
+#include "sealed.h"
 
 enum {
 	ANSWER_MS = 100, /* connecting, request and answer, on the way */
@@ -39,16 +41,15 @@ static int compare_peers(const void *a, const void *b)
 /* A device where each peer has a link-local, and nothing else. */
 static bool read_device(void)
 {
-	struct device_head *head = calloc(1, sizeof(*head));
+	struct device_head head = { .peers = plan.clients, .ips = plan.clients };
 	struct device_peer *peers = calloc(plan.clients, sizeof(*peers));
 	struct device_ip *ips = calloc(plan.clients, sizeof(*ips));
-	uint32_t *order = calloc(plan.clients, sizeof(*order));
+	int fd = sealed_open("reading");
 	uint64_t part;
+	bool ok;
 
-	if (!head || !peers || !ips || !order)
+	if (!peers || !ips || fd < 0)
 		return false;
-	head->peers = head->ips = plan.clients;
-	head->lengths[1][128] = 1;
 	for (uint32_t i = 0; i < plan.clients; ++i) {
 		for (int j = 0; j < KEY_LEN / 8; ++j) {
 			part = mix(plan.seed + ((uint64_t)i << 8) + j);
@@ -59,14 +60,17 @@ static bool read_device(void)
 	for (uint32_t i = 0; i < plan.clients; ++i) {
 		const uint32_t number = htonl(i + 1);
 
-		peers[i].first = order[i] = i;
+		peers[i].first = i;
 		peers[i].count = 1;
 		ips[i].peer = i;
 		ips[i].cidr = (struct cidr){ AF_INET6, 128, { 0xfe, 0x80 } };
 		memcpy(ips[i].cidr.ip + 12, &number, sizeof(number));
 	}
-	reading = (struct reading){ .head = head, .peers = peers, .ips = ips, .order = order };
-	return true;
+	ok = !reading_write(fd, &head, peers, ips) && !reading_map(&reading, fd);
+	close(fd);
+	free(peers);
+	free(ips);
+	return ok;
 }
 
 bool server_open(void)
@@ -180,7 +184,7 @@ void server_answer(uint64_t now, uint32_t client, const struct request *request,
 	uint32_t index;
 
 	expire(now);
-	decide(&book, client, request, &decision);
+	decide(&book, client, leases_find(&leases, reading.peers[client].key), request, &decision);
 	*response = (struct response){ .status = decision.status };
 	if (!decision.granted[V4] && !decision.granted[V6])
 		return;

@@ -567,7 +567,7 @@ static void a_journal_without_end(void **state)
 	(void)state;
 	world("A; B;");
 	assert_true(served_add(&guard.served, &once));
-	assert_true(journal_header(&journal, "wg0", guard.changes.secret));
+	assert_true(journal_header(&journal, "wg0", secret));
 	for (int i = 0; i < RENEWALS; ++i)
 		write_lease(&journal, "AB"[i % 2], HOLDING_LEASED, "2001:db8:77::7");
 	assert_int_equal(journal_write(&journal), 0);

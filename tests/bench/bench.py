@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 import time
 
@@ -48,6 +49,7 @@ def main():
             sys.exit("%s: there is no such part" % part)
     if os.geteuid():
         sys.exit("hosts are namespaces, which only root can make: use sudo")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     os.makedirs(TOOLS, exist_ok=True)
     began = time.strftime("%Y-%m-%d %H:%M")
     text = "# Benchmarks\n\n%s; %s. Parts: %s.\n" % (began, machine(), ", ".join(parts))

@@ -11,11 +11,12 @@ import time
 
 from counting import ROLES
 from observe import counts_instructions, cpu_seconds, instructions, memory
-from watch import compactions, quantile, readings, split
+from watch import compactions, first_reading, longer, quantile, readings, split
 from world import Failure, World, processes, wait_for
 
 PACE = 200  # requests a second, of which each is timed
-SETTLE = 2  # seconds after a reading in which the server still works on it
+WORK = 1.5  # times as long as a reading takes, until the server has done with it
+SETTLE = 2  # seconds after a reading before something else is measured
 READING = 30  # seconds, from one to the next
 
 
@@ -59,15 +60,20 @@ class Large:
         time.sleep(SETTLE)
         return memory(processes(self.server.pid))
 
-    def paced(self, seconds, intervals, after):
-        """Of renewals at an even pace: times in the intervals that watch notes, and else."""
-        with intervals as watch:
+    def paced(self, seconds, watch=None):
+        """
+        Of renewals at an even pace: times while the device was read, or while what is watched
+        happened; and of those during which nothing did.
+        """
+        with readings(self.server) as read, watch or read:
             result = well(self.world.load(r=PACE, t=seconds, p=self.peers, s=PACE * seconds))
-        if not watch.intervals:
+        intervals = (watch or read).intervals
+        if not intervals:
             raise Failure("what is to be watched did not happen in %d s" % seconds)
-        during, else_ = split(result["slowest"], watch.intervals, after)
-        return {"times": len(watch.intervals),
-                "seconds": max(end - start for start, end in watch.intervals),
+        read = longer(read.intervals, WORK)
+        during, else_ = split(result["slowest"], intervals if watch else read, read)
+        return {"times": len(intervals),
+                "seconds": max(end - start for start, end in intervals),
                 **{"%s %s" % (name, key): value
                    for name, times in (("during", during), ("else", else_))
                    for key, value in (("requests", len(times)), ("p50", quantile(times, 0.5)),
@@ -76,7 +82,7 @@ class Large:
 
     def readings(self):
         say("readings of the device while %d requests come in a second", PACE)
-        return self.paced(2 * READING + 10, readings(self.server), SETTLE)
+        return self.paced(2 * READING + 10)
 
     def start(self):
         """
@@ -88,8 +94,7 @@ class Large:
         began = time.monotonic()
         with open(os.path.join(self.world.folder, "log"), "w", encoding="utf-8") as log:
             self.server = self.world.start("srv", *self.world.server_words(), stderr=log)
-        # The first child is the one that reads the device; the spawner comes later.
-        with readings(self.server) as watch:
+        with first_reading(self.server) as watch:
             while True:
                 answer = subprocess.run(self.world.load_command(n=1, p=1), text=True, check=True,
                                         stdout=subprocess.PIPE)
@@ -111,7 +116,7 @@ class Large:
         say("compaction, after %d renewals", max(missing, 0))
         if missing > 0:
             well(self.world.load(c=64, n=missing, p=self.peers))
-        return self.paced(40, compactions(self.world), 0)
+        return self.paced(40, compactions(self.world))
 
     def cost(self):
         """Of a renewal, between two readings: processor time and latency."""

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * limit transport | durable FILE | overwrite FILE: a server at [fe80::%wg0]:970 that does nothing:
- * accepts, reads to the empty line, writes an answer of fixed bytes, closes. `durable' first appends
- * 170 bytes for each request to FILE, with one fdatasync() for all that are ready; `overwrite' writes
- * them into a file that has its size already. What these can do no server can exceed that is made
- * likewise: one process, one epoll loop.
+ * accepts, reads to the empty line, writes an answer of fixed bytes, closes. `durable' first
+ * appends 170 bytes for each request to FILE, with one fdatasync() for all that are ready;
+ * `overwrite' writes them into a file that has its size already. What these can do no server can
+ * exceed that is made likewise: one process, one epoll loop.
  */
 
 #include <arpa/inet.h>

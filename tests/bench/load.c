@@ -4,8 +4,8 @@
  * many answers came in a second and how long they took. One epoll loop; nothing is allocated for a
  * request. `load -h' lists the options.
  *
- * Either so many requests at a time, each beginning when another ends (-c); or, with -r, so many in a
- * second whatever becomes of them, whose times count from when each was due: one that began late
+ * Either so many requests at a time, each beginning when another ends (-c); or, with -r, so many in
+ * a second whatever becomes of them, whose times count from when each was due: one that began late
  * because the server kept others waiting has waited, too.
  */
 

@@ -32,8 +32,8 @@ def memory_section(start, found):
         rows.append(row)
     return ("Memory",
             "Of all processes, kB (1000 bytes). RSS: the sum, so what they share counts three "
-            "times. Counted once: all pages that any of them has resident, by their frames, with what "
-            "other programs share of libc; without the reading of the device, which stands by "
+            "times. Counted once: all pages that any of them has resident, by their frames, with "
+            "what other programs share of libc; without the reading of the device, which stands by "
             "itself. Bytes a peer: what these are more than at the start, by the number of peers, "
             "each of which has two addresses.\n\n" +
             table(("", "RSS", "of it anonymous", "Pss", "counted once", "reading", "bytes a peer",
@@ -53,8 +53,8 @@ def growth_section(found, counted):
                      number(counted.get(peers, "")), "within 1.3", verdict(times <= 1.3)))
     return ("Growth",
             "The cost of a renewal by the number of peers, all of which have leases: processor "
-            "time of all processes, and its ratio to that with the fewest peers; 20,000 of them, 64 at "
-            "once; p50 is of 4,000 one at a time.\n\n" +
+            "time of all processes, and its ratio to that with the fewest peers; 20,000 of them, "
+            "64 at once; p50 is of 4,000 one at a time.\n\n" +
             table(("peers", "processor time, us", "ratio", "a second", "p50 alone, us",
                    "instructions", "goal", ""), rows))
 
@@ -81,9 +81,9 @@ def wait_section(peers, result, expiry):
     ]
     return ("Who has to wait",
             "Renewals at %d a second, whatever becomes of them; ms from when each was due. Those "
-            "that were under way meanwhile, or up to %d s after a reading, against the others; with %s "
-            "peers, the third with %s.\n\n" % (large.PACE, large.SETTLE, number(peers),
-                                                number(pools.EXPIRING)) +
+            "that were under way meanwhile (for readings, half as long again, while the server "
+            "works on what was read), against those while nothing happened; with %s peers, the "
+            "third with %s.\n\n" % (large.PACE, number(peers), number(pools.EXPIRING)) +
             table(("what happens", "requests", "p50", "p99.9", "longest", "else p99.9",
                    "else longest", "longer by", "goal", ""), rows))
 

@@ -30,7 +30,8 @@ class Watch(threading.Thread):
             self.intervals.append((began, time.monotonic()))
 
     def __enter__(self):
-        self.start()
+        if not self.is_alive():
+            self.start()
         return self
 
     def __exit__(self, *_):
@@ -48,20 +49,44 @@ def readings(server):
     return Watch(holds)
 
 
+def first_reading(server):
+    """That before which a server starts nothing else: its first child."""
+    first = []
+
+    def holds():
+        try:
+            now = children(server.pid)
+        except OSError:
+            return False
+        first.extend(now[:1] if not first else [])
+        return bool(first) and first[0] in now
+    return Watch(holds, 0.001)
+
+
 def compactions(world):
     path = os.path.join(world.state, "wg0.leases.new")
     return Watch(lambda: os.path.exists(path))
 
 
-def split(samples, intervals, after=0.0):
+def longer(intervals, factor):
+    """So much longer than they were: what has been read is worked on for some time."""
+    return [(begin, end + (factor - 1) * (end - begin)) for begin, end in intervals]
+
+
+def split(samples, intervals, others=()):
     """
-    Those of load.c's requests ([when, us], as `slowest' lists them) that were under way in one of
-    the intervals, or up to so many seconds after it; and those that were not.
+    How long those of load.c's requests ([when, us], as `slowest' lists them) took that were under
+    way in one of the intervals, and those that were in none of these, nor of the others.
     """
+    def within(intervals, when, took):
+        return any(when < end and when + took / 1e6 > begin for begin, end in intervals)
+
     during, else_ = [], []
     for when, took in samples:
-        hit = any(when < end + after and when + took / 1e6 > begin for begin, end in intervals)
-        (during if hit else else_).append(took)
+        if within(intervals, when, took):
+            during.append(took)
+        elif not within(others, when, took):
+            else_.append(took)
     return during, else_
 
 

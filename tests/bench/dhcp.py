@@ -111,7 +111,7 @@ class Dhcp:
         rate = self.rate / STEP if self.found else self.rate
         best = 0
         worse = 0
-        while worse < 2:
+        while worse < 3:
             done = offer(self.start, rate)
             tried.append((round(rate), done))
             if done > best:

@@ -22,7 +22,6 @@ enum { PATIENCE_MS = 10000, PAUSE_MS = 10 };
 
 /* Of a daemon's status, what is of interest here. */
 struct answer {
-	char config[SETTINGS_FILE]; /* "": none */
 	char error[SETTINGS_ERROR]; /* of the last reload, if it was refused */
 	unsigned long reloads, refused; /* so many there have been */
 	bool known; /* that it can reload at all */
@@ -47,9 +46,7 @@ static bool ask(const char *interface, const char *role, struct answer *status)
 		if (!value)
 			break;
 		*value++ = '\0';
-		if (!strcmp(line, "config"))
-			strncpy(status->config, value, sizeof(status->config) - 1);
-		else if (!strcmp(line, "reload_error"))
+		if (!strcmp(line, "reload_error"))
 			strncpy(status->error, value, sizeof(status->error) - 1);
 		else if (!strcmp(line, "counter_reloads"))
 			status->reloads = strtoul(value, NULL, 10);
@@ -60,15 +57,6 @@ static bool ask(const char *interface, const char *role, struct answer *status)
 	if (stream)
 		fclose(stream);
 	return stream;
-}
-
-static int check_file(const char *file)
-{
-	static struct settings settings;
-	char error[SETTINGS_ERROR];
-
-	settings_open(&settings);
-	return settings_file(&settings, file, error) ? 0 : log_failure("%s", error);
 }
 
 static int wait_done(const char *interface, const char *role, const struct answer *before)
@@ -98,8 +86,6 @@ static int reload(const char *interface, const char *role, int fd)
 	if (!before.known) /* a signal would end it */
 		return log_failure("the %s is of a version that cannot reload: start it anew",
 				   role);
-	if (*before.config && check_file(before.config))
-		return 1;
 	if (syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0) < 0)
 		return log_failure("cannot reach the %s: %s", role, strerror(errno));
 	return wait_done(interface, role, &before);

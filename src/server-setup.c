@@ -304,8 +304,6 @@ static int open_socket(const struct server_setup *setup, int type)
 
 static bool open_sockets(struct server_setup *setup)
 {
-	socklen_t len = sizeof(setup->start.place.netns);
-
 	setup->listen_fd = open_socket(setup, SOCK_STREAM);
 	if (setup->listen_fd >= 0)
 		setup->call_fd = open_socket(setup, SOCK_DGRAM);
@@ -316,9 +314,6 @@ static bool open_sockets(struct server_setup *setup)
 			    errno == EADDRINUSE ? ": stop what does" : "");
 		return false;
 	}
-	if (getsockopt(setup->listen_fd, SOL_SOCKET, SO_NETNS_COOKIE, &setup->start.place.netns,
-		       &len) < 0)
-		setup->start.place.netns = 0;
 	return true;
 }
 
@@ -521,20 +516,30 @@ void server_setup_drop_fresh(struct server_setup *setup)
 
 /* --- all of it --- */
 
-static bool read_boot_id(struct server_setup *setup)
+bool server_place(struct journal_start *place, unsigned int ifindex)
 {
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? -1 : read(fd, setup->start.place.boot_id, BOOT_ID_LEN);
+	int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	int any = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ssize_t len = file < 0 ? -1 : read(file, place->boot_id, BOOT_ID_LEN);
+	socklen_t size = sizeof(place->netns);
 
-	if (fd >= 0)
-		close(fd);
-	if (len != BOOT_ID_LEN ||
-	    getrandom(setup->start.secret, sizeof(setup->start.secret), 0) < 0) {
-		log_failure("cannot read /proc/sys/kernel/random/boot_id: mount /proc");
-		return false;
-	}
-	setup->start.place.ifindex = setup->start.ifindex;
-	return true;
+	place->ifindex = ifindex;
+	if (getsockopt(any, SOL_SOCKET, SO_NETNS_COOKIE, &place->netns, &size) < 0)
+		place->netns = 0;
+	if (file >= 0)
+		close(file);
+	if (any >= 0)
+		close(any);
+	return len == BOOT_ID_LEN;
+}
+
+static bool read_place(struct server_setup *setup)
+{
+	if (server_place(&setup->start.place, setup->start.ifindex) &&
+	    getrandom(setup->start.secret, sizeof(setup->start.secret), 0) >= 0)
+		return true;
+	log_failure("cannot read /proc/sys/kernel/random/boot_id: mount /proc");
+	return false;
 }
 
 bool server_setup_open(struct server_setup *setup)
@@ -542,7 +547,7 @@ bool server_setup_open(struct server_setup *setup)
 	int ret;
 
 	if (!sandbox_allowed() || !check_interface(setup) || !read_device(setup) ||
-	    !read_config(setup) || !read_boot_id(setup) || !open_control(setup))
+	    !read_config(setup) || !read_place(setup) || !open_control(setup))
 		return false;
 	if (!open_journal(setup) || !server_setup_address(setup) || !open_sockets(setup))
 		goto failed;

@@ -48,6 +48,9 @@ struct server_setup {
  */
 bool server_setup_open(struct server_setup *setup);
 
+/* By what a device is known again. False when that can't be read. */
+bool server_place(struct journal_start *place, unsigned int ifindex);
+
 /*
  * Reads the file, if there is one, and takes the pools from the interface, if none are named. False
  * with one line that says what is wrong; then nothing is to be closed.

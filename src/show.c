@@ -302,9 +302,9 @@ static int show_daemon(const char *interface, enum kind role, enum style style, 
 	int error = -1;
 	size_t len;
 
-	if (!stream && (errno == ENOENT || errno == ECONNREFUSED))
-		return -1;
 	log_open(interface);
+	if (!stream && (errno == ENOENT || errno == ECONNREFUSED))
+		return style == ALLOWED ? show_left(interface, role, stdout) : -1;
 	if (!stream)
 		return log_failure("cannot ask the %s: %s", name, strerror(errno));
 	record.out = open_memstream(text, &len);

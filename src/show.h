@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of `show' share: the records that daemons answer with, and how each is printed.
- * show.c reads them, show-people.c and show-json.c print them.
+ * show.c reads them, show-people.c and show-json.c print them, show-left.c does without a daemon.
  */
 
 #ifndef SHOW_H
@@ -59,5 +59,11 @@ void json_end(const struct record *r);
  */
 void json_daemon(const char *interface, const char *records);
 void json_finish(void);
+
+/*
+ * Prints, as `allowed-ips', what a daemon that does not run has left in AllowedIPs. Returns 0; 1
+ * after a line that says why that is not known; -1: it has never been there.
+ */
+int show_left(const char *interface, enum kind role, FILE *out);
 
 #endif

@@ -105,14 +105,72 @@ PreDown = wg dynamic stop %i' /etc/wireguard/wg0.conf
 	done
 }
 
-@test "a server that has died: nothing is saved, with a warning, and down goes on" {
-	local before
+# What a peer has by lease beside what is the administrator's: 198.51.100.0/24 of c1.
+peers_saved() { # the configuration has that alone.
+	local saved
+	saved=$(on srv cat /etc/wireguard/wg0.conf)
+	grep -qx "AllowedIPs = 198.51.100.0/24" <<<"$saved"
+	[[ $(grep -c ^AllowedIPs <<<"$saved") == 1 && $(grep -c "^PublicKey" <<<"$saved") == 2 ]]
+}
+
+@test "a server that has ended, in order or not: what it has left in AllowedIPs is not saved" {
+	local way
+	short c1 c2
+	on srv sed -i -e '/^PrivateKey/a SaveConfig = true' \
+		-e "\\,^PublicKey = ${PUB[c1]},a AllowedIPs = 198.51.100.0/24" /etc/wireguard/wg0.conf
+	for way in orderly killed; do
+		wgq srv up wg0
+		wgq c1 up wg0
+		wgq c2 up wg0
+		leased c1 && leased c2
+		if [[ $way == orderly ]]; then
+			on srv wg dynamic stop wg0
+		else
+			kill_all srv server
+		fi
+		has_allowed srv wg0 "${PUB[c1]}" "$(v4 c1)/32"
+		[ "$(on srv wg dynamic show wg0 allowed-ips | tr '\t' '\n' | tr ' ' '\n' | sort)" = \
+			"$(printf '%s\n' "${PUB[c1]}" "${PUB[c2]}" "$(v4 c1)/32" "$(v4 c2)/32" \
+				"${LL[c1]}/128" "${LL[c2]}/128" | sort)" ]
+		wgq srv save wg0
+		peers_saved
+		wgq srv down wg0
+		peers_saved
+		wgq c1 down wg0
+		wgq c2 down wg0
+	done
+}
+
+@test "started by hand, and stopped before down: saved is what the administrator gave, now and later" {
+	short c1
+	on srv sed -i -e '/^Pool/d' -e '/^LinkLocals/d' -e '/^PrivateKey/a SaveConfig = true' \
+		/etc/wireguard/wg0.conf
+	wgq srv up wg0
+	serve pool 192.0.2.0/24 link-locals auto
+	wgq c1 up wg0
+	leased c1
+	on srv wg dynamic stop wg0
+	wgq srv down wg0
+	not on srv grep -q ^AllowedIPs /etc/wireguard/wg0.conf
+	# On the interface made anew all is his, though the journal has the lease.
+	wgq srv up wg0
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "$(v4 c1)/32"
+	wgq srv down wg0
+	on srv grep -qx "AllowedIPs = $(v4 c1)/32" /etc/wireguard/wg0.conf
+}
+
+@test "a server that has died, with its journal: nothing is saved, with a warning, and down goes on" {
+	local before journal=/var/lib/wg-dynamic/wg0.leases
 	short c1
 	on srv sed -i '/^PrivateKey/a SaveConfig = true' /etc/wireguard/wg0.conf
 	before=$(on srv cat /etc/wireguard/wg0.conf)
 	wgq srv up wg0
 	wgq c1 up wg0
 	kill_all srv server
+	on srv sed -i '2s/./X/' $journal
+	run on srv wg dynamic show wg0 allowed-ips
+	[[ $status == 1 && $output == "wg-dynamic: wg0: $journal, line 2 is damaged"* ]]
+	on srv rm $journal
 	run wgq srv save wg0
 	[[ $status == 1 && $output == *"Warning: \`/etc/wireguard/wg0.conf' is left as it was"* ]]
 	run wgq srv down wg0

@@ -383,6 +383,26 @@ void network_again(struct network *n)
 		network_set(n, &pushed);
 }
 
+/* Whether the peers speak against other routes than when they were judged. */
+static bool is_claimed_anew(const struct network *n, const struct reading *reading, uint32_t server)
+{
+	for (uint32_t i = 0; i < n->now.options.routes; ++i) {
+		const struct cidr *route = &n->now.options.route[i];
+
+		if (route->prefix && route_facts_claimed(reading, server, route))
+			return true;
+	}
+	for (uint32_t i = 0; i < n->refusals; ++i) {
+		const struct network_refusal *refusal = &n->refused[i];
+
+		if ((refusal->kind == FACT_PEER || refusal->kind == FACT_ENDPOINT) &&
+		    refusal->route.prefix &&
+		    !route_facts_claimed(reading, server, &refusal->route))
+			return true;
+	}
+	return false;
+}
+
 bool network_whole(const struct network *n)
 {
 	const struct options *options = &n->now.options;
@@ -396,6 +416,7 @@ bool network_whole(const struct network *n)
 		whole &= n->pushed.routes == options->routes + n->refusals;
 		for (uint32_t i = 0; i < options->routes; ++i)
 			whole &= reading_has(&reading, server, &options->route[i]);
+		whole &= !is_claimed_anew(n, &reading, server);
 	}
 	reading_unmap(&reading);
 	return whole;

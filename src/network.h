@@ -71,8 +71,8 @@ void network_shown(const struct network *network, struct options *options);
 void network_again(struct network *network);
 
 /*
- * Whether AllowedIPs, the firewall mark and the host's resolvers are as network_set() would leave
- * or has found them; of a change nobody tells. True, too, when they can't be read.
+ * Whether AllowedIPs, endpoints, the firewall mark and the host's resolvers are as network_set()
+ * would leave or has found them; of a change nobody tells. True, too, when they can't be read.
  */
 bool network_whole(const struct network *network);
 

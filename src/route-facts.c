@@ -117,6 +117,21 @@ static void peers(struct route_facts *facts)
 	}
 }
 
+bool route_facts_claimed(const struct reading *reading, uint32_t server, const struct cidr *route)
+{
+	for (uint32_t i = 0; i < reading->head->ips; ++i) {
+		if (reading->ips[i].peer != server && reading->ips[i].peer != DEVICE_SELF &&
+		    cidr_overlaps(&reading->ips[i].cidr, route))
+			return true;
+	}
+	for (uint32_t i = 0; i < reading->head->peers; ++i) {
+		if (reading->peers[i].endpoint.family &&
+		    cidr_overlaps(&reading->peers[i].endpoint, route))
+			return true;
+	}
+	return false;
+}
+
 int route_facts(struct route_facts *facts)
 {
 	int ret = net_addresses(address_each, facts);

@@ -28,6 +28,9 @@ struct route_facts {
  */
 int route_facts(struct route_facts *facts);
 
+/* Whether another peer's AllowedIPs or an endpoint overlap the route. */
+bool route_facts_claimed(const struct reading *reading, uint32_t server, const struct cidr *route);
+
 /* Whether the files that name the host's resolvers have changed since the last call. */
 bool route_facts_resolvers_changed(void);
 

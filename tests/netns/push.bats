@@ -447,6 +447,22 @@ switches() { # how often the monitor has been woken.
 	logged c1 "which is refused: it overlaps 10.77.53.53/32, a resolver of this host" 1
 }
 
+@test "another peer's AllowedIPs and an endpoint withdraw routes within 30 s, until they are others" {
+	local other
+	other=$(wg genkey | wg pubkey)
+	RENEW=3000 LEASE=3600 pushes route=10.77.0.0/16 route=10.78.0.0/16 route=10.79.0.0/16
+	client
+	sleep 1.5 # it has looked at the host's networks
+	on c1 wg set wg0 peer "$other" allowed-ips 10.77.5.0/24 endpoint 10.78.0.9:5182
+	wait_for 35 routed 10.79.0.0/16
+	logged c1 "the server pushes the route 10.77.0.0/16, which is refused: it overlaps 10.77.5.0/24, of another peer's AllowedIPs" 1
+	logged c1 "the server pushes the route 10.78.0.0/16, which is refused: it overlaps 10.78.0.9/32, the endpoint of a peer" 1
+	has_allowed c1 wg0 "$other" 10.77.5.0/24
+	on c1 wg set wg0 peer "$other" remove
+	wait_for 35 routed 10.77.0.0/16 10.78.0.0/16 10.79.0.0/16
+	[ "$(asked)" -eq 1 ]
+}
+
 @test "a call has the client renew at once; one from elsewhere, or too soon, does not" {
 	RENEW=50 pushes
 	client

@@ -45,6 +45,11 @@ static void line_read(struct network_state *state, const char *key, const char *
 		state->allowed[i] = 1;
 	else if (!strcmp(key, "dns"))
 		snprintf(state->dns, sizeof(state->dns), "%s", value);
+	else if (!strcmp(key, "nameserver"))
+		options_add(&state->options, "dns", value);
+	else if (!strcmp(key, "resolver") && state->resolvers.count < HOST_RESOLVERS &&
+		 cidr_parse(&route, value, strlen(value)))
+		state->resolvers.ip[state->resolvers.count++] = route;
 	else if (!strcmp(key, "default"))
 		state->defaults |= strchr(value, ':') ? DEFAULT_ROUTE_V6 : DEFAULT_ROUTE_V4;
 	else if (!strcmp(key, "fwmark"))
@@ -98,6 +103,10 @@ static void lines_write(FILE *file, const struct network_state *state)
 		fprintf(file, "mtu=%u\nmtu_before=%u\n", options->mtu, state->mtu_before);
 	if (*state->dns)
 		fprintf(file, "dns=%s\n", state->dns);
+	for (uint32_t i = 0; *state->dns && i < options->dns_count; ++i)
+		fprintf(file, "nameserver=%s\n", cidr_format_ip(text, &options->dns[i]));
+	for (uint32_t i = 0; *state->dns && i < state->resolvers.count; ++i)
+		fprintf(file, "resolver=%s\n", cidr_format_ip(text, &state->resolvers.ip[i]));
 	fputs(state->defaults & DEFAULT_ROUTE_V4 ? "default=0.0.0.0/0\n" : "", file);
 	fputs(state->defaults & DEFAULT_ROUTE_V6 ? "default=::/0\n" : "", file);
 	fputs(state->unmark ? "fwmark=1\n" : "", file);

@@ -24,6 +24,7 @@
 
 #include "options.h"
 #include "resolver.h"
+#include "route-facts.h"
 
 struct network_state {
 	unsigned int ifindex;
@@ -31,7 +32,8 @@ struct network_state {
 	struct options options; /* in force */
 	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
 	uint32_t mtu_before; /* bytes, with options.mtu */
-	char dns[RESOLVER_NAME]; /* "": none */
+	char dns[RESOLVER_NAME]; /* the name of our record; "": none */
+	struct host_resolvers resolvers; /* which that hides; without it, as they were last */
 	uint32_t defaults; /* DEFAULT_ROUTE_... */
 	uint32_t unmark; /* the mark is ours, and to be taken away */
 };

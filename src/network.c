@@ -58,6 +58,25 @@ static void refuse(const struct network *n, struct network_refusal *refusal,
 		 cidr_format(text, &refusal->route), why);
 }
 
+/*
+ * The host's resolvers: a record of ours hides others in the files, and so those count that were
+ * there before. While a program runs, that record may be there already, or still.
+ */
+static void find_resolvers(struct network *n, struct host_resolvers *host)
+{
+	const struct options *const before[2] = { &n->words->own, NULL };
+	const struct options *const beside[2] = { &n->words->own, &n->now.options };
+	bool hidden = *n->resolver.text || !runner_idle(n->runner);
+
+	if (!hidden) {
+		n->now.resolvers.count = 0;
+		host_resolvers_add(&n->now.resolvers, before);
+	}
+	*host = n->now.resolvers;
+	if (hidden)
+		host_resolvers_add(host, beside);
+}
+
 /* Taking all there is away from another peer is not what the user has accepted. */
 static bool is_anothers(const struct route_facts *facts, const struct cidr *route)
 {
@@ -99,17 +118,19 @@ static void judge(struct network *n, struct options *options, const struct route
 void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
 {
 	struct options leased = { 0 };
+	struct host_resolvers resolvers;
 	struct route_facts facts = {
 		.ifindex = n->ifindex,
 		.pushed = &leased,
 		.own = true,
-		.known = { &n->now.options },
+		.resolvers = &resolvers,
 	};
 
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (ip[v].family)
 			leased.route[leased.routes++] = ip[v];
 	}
+	find_resolvers(n, &resolvers);
 	if (leased.routes)
 		route_facts(&facts);
 	for (size_t i = 0; i < facts.count; ++i) {
@@ -338,14 +359,17 @@ void network_set(struct network *n, const struct options *pushed)
 		.options = *pushed,
 	};
 	struct reading reading = { 0 };
+	struct host_resolvers resolvers;
 	struct route_facts facts = {
 		.ifindex = n->ifindex,
 		.reading = &reading,
 		.pushed = &next.options,
-		.known = { &n->now.options, &next.options, &n->words->own },
+		.resolvers = &resolvers,
 	};
 	int ret = 0;
 
+	find_resolvers(n, &resolvers);
+	next.resolvers = n->now.resolvers;
 	n->pushed = *pushed;
 	options_clear(&next.options, ~accept_want(&n->words->accept));
 	if (next.options.routes || n->now.options.routes)
@@ -477,6 +501,9 @@ static void forget(struct network *n)
 
 	memset(&n->now, 0, sizeof(n->now));
 	memcpy(n->now.dns, was.dns, sizeof(was.dns));
+	n->now.resolvers = was.resolvers;
+	n->now.options.dns_count = was.options.dns_count;
+	memcpy(n->now.options.dns, was.options.dns, sizeof(was.options.dns));
 	n->now.defaults = was.defaults;
 	if (was.defaults && n->ifindex && client_reading(n->interface, &reading))
 		n->now.defaults = 0;

@@ -17,6 +17,44 @@ static const char *const resolver_files[] = {
 
 enum { RESOLVER_FILES = sizeof(resolver_files) / sizeof(*resolver_files) };
 
+static bool is_known(const struct options *known, const struct cidr *resolver)
+{
+	for (uint32_t i = 0; known && i < known->dns_count; ++i) {
+		if (!cidr_compare(&known->dns[i], resolver))
+			return true;
+	}
+	return false;
+}
+
+static void resolver_add(struct host_resolvers *host, const struct cidr *resolver)
+{
+	for (uint32_t i = 0; i < host->count; ++i) {
+		if (!cidr_compare(&host->ip[i], resolver))
+			return;
+	}
+	if (host->count < HOST_RESOLVERS)
+		host->ip[host->count++] = *resolver;
+}
+
+void host_resolvers_add(struct host_resolvers *host, const struct options *const known[2])
+{
+	struct cidr resolver;
+	char line[512], ip[64];
+
+	for (size_t i = 0; i < RESOLVER_FILES; ++i) {
+		FILE *file = fopen(resolver_files[i], "re"); /* NULL: then it names none */
+
+		while (file && fgets(line, sizeof(line), file)) {
+			if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", ip) == 1 &&
+			    cidr_parse(&resolver, ip, strlen(ip)) &&
+			    !is_known(known[0], &resolver) && !is_known(known[1], &resolver))
+				resolver_add(host, &resolver);
+		}
+		if (file)
+			fclose(file);
+	}
+}
+
 static bool matters(const struct route_facts *facts, const struct cidr *net)
 {
 	for (uint32_t i = 0; i < facts->pushed->routes; ++i) {
@@ -76,33 +114,6 @@ static void route_each(const struct net_route *route, void *data)
 			   route->gateway.family ? FACT_ROUTED : FACT_CONNECTED, &route->to);
 }
 
-static bool is_known(const struct route_facts *facts, const struct cidr *resolver)
-{
-	for (int k = 0; k < 3; ++k) {
-		for (uint32_t i = 0; facts->known[k] && i < facts->known[k]->dns_count; ++i) {
-			if (!cidr_compare(&facts->known[k]->dns[i], resolver))
-				return true;
-		}
-	}
-	return false;
-}
-
-static void resolvers(struct route_facts *facts, const char *path)
-{
-	FILE *file = fopen(path, "re");
-	struct cidr resolver;
-	char line[512], ip[64];
-
-	if (!file)
-		return; /* then there are none */
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", ip) == 1 &&
-		    cidr_parse(&resolver, ip, strlen(ip)) && !is_known(facts, &resolver))
-			add(facts, FACT_RESOLVER, &resolver);
-	}
-	fclose(file);
-}
-
 static void peers(struct route_facts *facts)
 {
 	const struct reading *reading = facts->reading;
@@ -138,8 +149,8 @@ int route_facts(struct route_facts *facts)
 
 	if (!ret)
 		ret = net_routes(route_each, facts);
-	for (size_t i = 0; i < RESOLVER_FILES; ++i)
-		resolvers(facts, resolver_files[i]);
+	for (uint32_t i = 0; i < facts->resolvers->count; ++i)
+		add(facts, FACT_RESOLVER, &facts->resolvers->ip[i]);
 	if (facts->reading)
 		peers(facts);
 	return ret ? ret : facts->lost ? -ENOMEM : 0;

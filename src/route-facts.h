@@ -8,6 +8,20 @@
 #include "options.h"
 #include "route-check.h"
 
+enum { HOST_RESOLVERS = 32 };
+
+/* The resolvers that the host has besides those of the tunnel. */
+struct host_resolvers {
+	struct cidr ip[HOST_RESOLVERS];
+	uint32_t count;
+};
+
+/*
+ * Adds those that its files name now, but for those of two known (or NULL), until there is no
+ * room.
+ */
+void host_resolvers_add(struct host_resolvers *host, const struct options *const known[2]);
+
 struct route_facts {
 	/* set by the caller: */
 	unsigned int ifindex; /* of the tunnel */
@@ -15,7 +29,7 @@ struct route_facts {
 	uint32_t server; /* the peer's index in it */
 	const struct options *pushed; /* what overlaps none of these routes is left out */
 	bool own; /* they are addresses: the host's own matter */
-	const struct options *known[3]; /* whose resolvers are not the host's; or NULL */
+	const struct host_resolvers *resolvers;
 
 	struct fact *list;
 	size_t count, room;

@@ -219,6 +219,35 @@ shows_dns() { # in all of the ways to show it.
 	stop
 }
 
+# As with resolvconf -x, which hides all other resolvers.
+@test "the host's own resolver stays out of pushed routes, also while ours hide it" {
+	on c1 tee /etc/resolv.conf <<<'nameserver 10.9.9.9'
+	stub c1 resolvconf <<-'EOF_'
+		#!/bin/bash
+		case $1 in
+		-a) cat >/etc/resolv.conf ;;
+		-d) echo nameserver 10.9.9.9 >/etc/resolv.conf ;;
+		esac
+	EOF_
+	# Nor is it the tunnel's for being pushed.
+	pushes route=10.9.9.0/24 route=10.53.0.0/24 dns=10.53.0.53 dns=10.9.9.9
+	client accept address,route,dns
+	wait_for 5 on c1 grep -qx "nameserver 10.53.0.53" /etc/resolv.conf
+	sleep 2.5 # renewals
+	state_has resolver=10.9.9.9
+	[ "$(on c1 ip route show dev wg0 proto 97 | cut -d' ' -f1)" = 10.53.0.0/24 ]
+	logged c1 "route 10.53.0.0/24 withdrawn" 0
+	# The next client has seen nothing but ours.
+	kill_all c1 client
+	client accept address,route,dns
+	sleep 2.5
+	[ "$(on c1 ip route show dev wg0 proto 97 | cut -d' ' -f1)" = 10.53.0.0/24 ]
+	logged c1 "route 10.53.0.0/24 withdrawn" 0
+	stop
+	on c1 grep -qx "nameserver 10.9.9.9" /etc/resolv.conf
+	no_state
+}
+
 openresolv() { # in c1, Debian's openresolv, which is unpacked only (install-deps.sh) or installed.
 	local root=$NETNS/../../build/openresolv
 	[[ -x $root/sbin/resolvconf ]] || root=''

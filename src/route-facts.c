@@ -10,9 +10,10 @@
 #include "net.h"
 #include "route-facts.h"
 
-/* With a resolver of its own on this host, systemd keeps the real ones in the second. */
+/* With a resolver on the host itself, systemd or NetworkManager keeps the real ones elsewhere. */
 static const char *const resolver_files[] = {
 	"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf",
+	"/run/NetworkManager/no-stub-resolv.conf",
 };
 
 enum { RESOLVER_FILES = sizeof(resolver_files) / sizeof(*resolver_files) };

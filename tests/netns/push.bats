@@ -114,6 +114,7 @@ asked() { # how many requests for a lease the server has taken.
 		[fdbb::/64]="it overlaps fdbb::/48, which a route of this host blocks"
 		[172.29.0.0/16]="it overlaps 172.29.1.1/32, a gateway of this host"
 		[192.168.53.0/24]="it overlaps 192.168.53.53/32, a resolver of this host"
+		[192.168.54.0/24]="it overlaps 192.168.54.54/32, a resolver of this host"
 		[fd53::/64]="it overlaps fd53::53/128, a resolver of this host"
 		[192.168.7.0/24]="it overlaps 192.168.7.8/32, of another peer's AllowedIPs"
 		[192.168.99.0/24]="it overlaps 192.168.99.99/32, the endpoint of a peer"
@@ -122,6 +123,8 @@ asked() { # how many requests for a lease the server has taken.
 	on c1 wg set wg0 peer "$(<"$NS/other")" allowed-ips 192.168.7.8/32 \
 		endpoint 192.168.99.99:51820
 	on c1 tee /etc/resolv.conf <<<$'nameserver 192.168.53.53\nnameserver fd53::53%eth0'
+	on c1 mkdir /run/NetworkManager
+	on c1 tee /run/NetworkManager/no-stub-resolv.conf <<<'nameserver 192.168.54.54'
 	on c1 ip route add 172.20.0.0/16 via "${IP[srv]}"
 	on c1 ip route add 172.16.1.0/24 via 172.29.1.1 dev to-srv onlink table 77
 	on c1 ip address add 10.77.7.7/32 dev lo

@@ -138,8 +138,7 @@ void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
 		int v = family_index(fact->net.family);
 		char text[CIDR_STRLEN], why[256];
 
-		if ((fact->kind != FACT_GATEWAY && fact->kind != FACT_RESOLVER &&
-		     fact->kind != FACT_OWN) || !ip[v].family)
+		if (!ip[v].family || !cidr_contains(&fact->net, &ip[v]))
 			continue;
 		route_refusal(why, sizeof(why), ROUTE_CONFLICT, fact);
 		if (cidr_compare(&ip[v], &n->refused_ip[v]))

@@ -52,9 +52,9 @@ struct network {
 void network_adopt(struct network *network);
 
 /*
- * Takes out of these leased addresses what is a gateway or a resolver of the host, which would be
- * out of reach if the host itself had the address; and what another interface of the host has,
- * which the firewall would cut off. Logs it, once.
+ * Takes out of these leased addresses what is a gateway or a resolver of the host, or in a network
+ * of another interface: who has it there would be out of reach if the host itself had the address;
+ * and what another interface of the host has, which the firewall would cut off. Logs it, once.
  */
 void network_addresses(struct network *network, struct cidr ip[static FAMILIES]);
 

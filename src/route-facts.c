@@ -110,7 +110,8 @@ static void route_each(const struct net_route *route, void *data)
 		return;
 	if (route->gateway.family)
 		add(facts, FACT_GATEWAY, &route->gateway);
-	if (route->to.prefix)
+	/* A leased address in what is routed to another tunnel, as 10.0.0.0/8, is nothing odd. */
+	if (route->to.prefix && !facts->own)
 		add(facts, route->blocks ? FACT_BLOCKED :
 			   route->gateway.family ? FACT_ROUTED : FACT_CONNECTED, &route->to);
 }

@@ -28,7 +28,7 @@ struct route_facts {
 	const struct reading *reading; /* of it; NULL: its peers do not matter */
 	uint32_t server; /* the peer's index in it */
 	const struct options *pushed; /* what overlaps none of these routes is left out */
-	bool own; /* they are addresses: the host's own matter */
+	bool own; /* they are addresses: the host's own matter, but no routes */
 	const struct host_resolvers *resolvers;
 
 	struct fact *list;

@@ -216,6 +216,22 @@ bound_alone() { # the addresses are there.
 	wait_for 5 bound_alone
 }
 
+@test "an address in a network of another interface is not set, as long as that has it" {
+	on c1 ip address add 192.0.2.200/24 dev to-srv
+	on c1 ip address add 2001:db8::1:0:0:7/64 dev to-srv
+	on c1 ip route add 192.0.0.0/16 dev to-srv # no network of an interface by itself
+	pushes
+	client wait 0
+	wait_for 5 at_least 3 asked
+	no_addrs c1
+	logged c1 "the server leases 192.0.2.7, which is not set: it overlaps 192.0.2.0/24, to which another interface connects this host" 1
+	logged c1 "the server leases 2001:db8::7, which is not set: it overlaps 2001:db8::/64, to which another interface connects this host" 1
+	on c1 ip address del 192.0.2.200/24 dev to-srv
+	wait_for 5 has addrs c1 wg0 -- 192.0.2.7/32
+	on c1 ip address del 2001:db8::1:0:0:7/64 dev to-srv
+	wait_for 5 bound_alone
+}
+
 @test "without the word address the routes are set, and no address" {
 	pushes route=10.77.0.0/16 route=198.51.100.0/25 route=198.51.101.0/24
 	client accept route,198.51.100.0/24

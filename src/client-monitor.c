@@ -84,7 +84,7 @@ static void tell_network(void)
 		.reloads = monitor.reloads,
 	};
 
-	network_shown(&monitor.network, &network.options);
+	network_shown(&monitor.network, &network.options, network.waiting);
 	memcpy(network.allowed, monitor.network.now.allowed, sizeof(network.allowed));
 	supervisor_send(&monitor.supervisor, &network.head, sizeof(network), -1);
 }
@@ -155,6 +155,7 @@ static void hold_nothing(void)
 static bool lease_set(const struct client_change *change)
 {
 	const struct lifecycle_lease *lease = &change->lease;
+	struct options options;
 	uint64_t now = now_ms();
 
 	/* A delay of ours may have eaten up what was left: what is held ends by itself. */
@@ -167,8 +168,9 @@ static bool lease_set(const struct client_change *change)
 	monitor.before = monitor.lease;
 	if (hold(lease, &change->options) && lease_any(lease))
 		monitor.waiting = false;
+	network_told(&monitor.network, &options);
 	if (lease_any(lease))
-		hook_lease(&monitor.hook, lease, change->lease_time, &monitor.network.now.options);
+		hook_lease(&monitor.hook, lease, change->lease_time, &options);
 	else if (monitor.stop_at == NEVER) /* else when all is undone */
 		hook_end(&monitor.hook, change->report == REPORT_EXPIRED ? HOOK_EXPIRED :
 						HOOK_RELEASED);
@@ -404,6 +406,14 @@ static bool follow(void)
 	return true;
 }
 
+static void tell_hook(void)
+{
+	struct options options;
+
+	network_told(&monitor.network, &options);
+	hook_options(&monitor.hook, &options);
+}
+
 /* A network that this host has come to be connected to forbids routes into it. */
 static void look_again(uint64_t now)
 {
@@ -420,7 +430,7 @@ static void look_again(uint64_t now)
 	cost = now_ms() - now;
 	monitor.look_after = now + (cost > LOOK_MS / LOOK_SHARE ? cost * LOOK_SHARE : LOOK_MS);
 	tell_network();
-	hook_options(&monitor.hook, &monitor.network.now.options);
+	tell_hook();
 }
 
 /* What `wg set', `wg syncconf' and the like have done tells nobody. */
@@ -468,6 +478,9 @@ static uint64_t turn(void *data)
 static void default_added(void)
 {
 	holding_restore(&monitor.holding, now_ms());
+	tell_network();
+	if (monitor.stop_at == NEVER)
+		tell_hook();
 }
 
 static void network_start(void)

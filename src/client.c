@@ -452,10 +452,11 @@ static size_t status_first(char *buf)
 static size_t status_route(char *buf, uint64_t i)
 {
 	char text[CIDR_STRLEN];
-	size_t len;
+	size_t len = 0;
 
 	cidr_format(text, &client.network.options.route[i]);
-	len = snprintf(buf, CONTROL_LINE, "route=%s\n", text);
+	if (!client.network.waiting[i])
+		len = snprintf(buf, CONTROL_LINE, "route=%s\n", text);
 	if (client.network.allowed[i])
 		len += snprintf(buf + len, CONTROL_LINE - len, "allowed_ip=%s\n", text);
 	return len;

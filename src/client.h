@@ -57,6 +57,7 @@ struct client_network {
 	struct message head;
 	struct options options;
 	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
+	uint8_t waiting[OPTIONS_ROUTES]; /* whether it is not in force yet */
 	uint32_t reloads; /* so many have been done */
 };
 

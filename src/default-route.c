@@ -16,7 +16,9 @@ static void run(struct default_route *r, const char *word, uint32_t routes,
 		void (*done)(void *data, bool success))
 {
 	const char *argv[6] = { "wg-quick", word, r->interface };
-	const struct program program = { .argv = argv, .hint = hint, .done = done, .data = r };
+	const struct program program = {
+		.argv = argv, .hint = hint, .quiet = r->failed & routes, .done = done, .data = r,
+	};
 	int count = 3;
 
 	if (routes & DEFAULT_ROUTE_V4)
@@ -33,11 +35,10 @@ static void added(void *data, bool success)
 	struct default_route *r = data;
 
 	r->there |= r->busy; /* half done, if it failed */
-	if (success)
-		r->added();
-	else
-		r->failed |= r->busy;
+	r->failed = success ? r->failed & ~r->busy : r->failed | (r->busy & r->wanted);
+	r->again &= ~r->busy;
 	r->busy = 0;
+	r->added();
 	next(r);
 }
 
@@ -61,7 +62,7 @@ static void deleted(void *data, bool success)
 static void next(struct default_route *r)
 {
 	uint32_t gone = (r->there & ~r->wanted) | r->stale;
-	uint32_t new = r->wanted & ~r->there & ~r->failed;
+	uint32_t new = r->wanted & ~r->there & (~r->failed | r->again);
 
 	if (r->busy)
 		return;
@@ -75,7 +76,21 @@ void default_route_set(struct default_route *r, uint32_t routes)
 {
 	r->wanted = routes;
 	r->failed &= routes;
+	r->again &= routes;
 	next(r);
+}
+
+void default_route_retry(struct default_route *r)
+{
+	if (r->busy)
+		return;
+	r->again = r->failed;
+	r->stale |= r->failed & r->there;
+}
+
+uint32_t default_route_in_force(const struct default_route *r)
+{
+	return r->there & r->wanted & ~r->failed & ~r->stale & ~r->busy;
 }
 
 bool default_route_whole(const struct default_route *r)

@@ -285,6 +285,13 @@ static void mtu_set(const struct network *n, const struct network_state *next)
 
 /* --- all of it --- */
 
+static uint32_t default_bit(const struct cidr *route)
+{
+	if (route->prefix)
+		return 0;
+	return route->family == AF_INET6 ? DEFAULT_ROUTE_V6 : DEFAULT_ROUTE_V4;
+}
+
 /* The default routes that are wg-quick's to set: those of the user are not. */
 static uint32_t defaults(const struct network_state *state)
 {
@@ -293,8 +300,8 @@ static uint32_t defaults(const struct network_state *state)
 	for (uint32_t i = 0; i < state->options.routes; ++i) {
 		const struct cidr *route = &state->options.route[i];
 
-		if (!route->prefix && state->allowed[i] && state->table == RT_TABLE_MAIN)
-			mask |= route->family == AF_INET6 ? DEFAULT_ROUTE_V6 : DEFAULT_ROUTE_V4;
+		if (state->allowed[i] && state->table == RT_TABLE_MAIN)
+			mask |= default_bit(route);
 	}
 	return mask;
 }
@@ -350,7 +357,7 @@ static bool is_unmarked(const struct network *n, const struct reading *reading)
 }
 
 /* Without a reading that can be had, nothing is added; what goes, goes as far as it can. */
-void network_set(struct network *n, const struct options *pushed)
+static void set(struct network *n, const struct options *pushed)
 {
 	struct network_state next = {
 		.ifindex = n->ifindex,
@@ -391,11 +398,35 @@ void network_set(struct network *n, const struct options *pushed)
 	reading_unmap(&reading);
 }
 
-void network_shown(const struct network *n, struct options *options)
+/* Not at each look at the host, which wg-quick's own changes would bring about again. */
+void network_set(struct network *n, const struct options *pushed)
 {
+	default_route_retry(&n->default_route);
+	set(n, pushed);
+}
+
+void network_shown(const struct network *n, struct options *options,
+		   uint8_t waiting[static OPTIONS_ROUTES])
+{
+	uint32_t missing = defaults(&n->now) & ~default_route_in_force(&n->default_route);
+
 	*options = n->now.options;
+	for (uint32_t i = 0; i < options->routes; ++i)
+		waiting[i] = !!(default_bit(&options->route[i]) & missing);
 	if (!n->resolver.there)
 		options_clear(options, WANT_DNS);
+}
+
+void network_told(const struct network *n, struct options *options)
+{
+	uint32_t count = 0;
+
+	*options = n->now.options;
+	for (uint32_t i = 0; i < options->routes; ++i) {
+		if (!(default_bit(&options->route[i]) & n->default_route.failed))
+			options->route[count++] = options->route[i];
+	}
+	options->routes = count;
 }
 
 void network_again(struct network *n)
@@ -403,7 +434,7 @@ void network_again(struct network *n)
 	const struct options pushed = n->pushed;
 
 	if (pushed.routes)
-		network_set(n, &pushed);
+		set(n, &pushed);
 }
 
 /* Whether the peers speak against other routes than when they were judged. */

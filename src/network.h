@@ -32,7 +32,7 @@ struct network {
 	const uint8_t *server; /* the public key */
 	const struct client_words *words;
 	struct runner *runner; /* for what other programs do */
-	void (*default_added)(void); /* is called after that */
+	void (*default_added)(void); /* is called after that, and after one that has failed */
 	void (*resolver_changed)(void); /* is called after network_shown() has, by resolvconf */
 
 	struct network_state now; /* what is configured */
@@ -61,11 +61,20 @@ void network_addresses(struct network *network, struct cidr ip[static FAMILIES])
 /*
  * What is accepted of these, and no more, shall be configured from now on; the options keep
  * options_valid(). Logs what is done, what is refused and why (once), and what can't be done.
+ * Default routes that could not be set are tried again.
  */
 void network_set(struct network *network, const struct options *pushed);
 
-/* Of what is configured, what is in force: resolvers are once resolvconf has taken them. */
-void network_shown(const struct network *network, struct options *options);
+/*
+ * What is configured. Those routes are waiting[] that are not in force (yet): default routes are
+ * once wg-quick has set them. Of the rest, that is given which is in force: resolvers are once
+ * resolvconf has taken them.
+ */
+void network_shown(const struct network *network, struct options *options,
+		   uint8_t waiting[static OPTIONS_ROUTES]);
+
+/* What is configured, but for default routes that could not be set. */
+void network_told(const struct network *network, struct options *options);
 
 /* Judges again what was pushed last, and puts back what is gone; for when the host has changed. */
 void network_again(struct network *network);

@@ -29,6 +29,7 @@ struct run {
 	pid_t pid;
 	char **argv, **env; /* env NULL: ours */
 	const char *input, *hint;
+	bool quiet;
 	const void *owner;
 	void (*done)(void *data, bool success);
 	void *data;
@@ -103,6 +104,7 @@ static struct run *run_new(const struct program *program)
 	if (program->input)
 		run->input = strcpy(text, program->input);
 	run->hint = program->hint ? program->hint : "";
+	run->quiet = program->quiet;
 	run->owner = program->owner;
 	run->done = program->done;
 	run->data = program->data;
@@ -233,7 +235,8 @@ static void start(struct runner *runner, uint64_t now)
 	}
 	if (!error)
 		return;
-	log_line(LOG_ERR, "cannot run `%s': %s%s", *run->argv, strerror(error), run->hint);
+	if (!run->quiet)
+		log_line(LOG_ERR, "cannot run `%s': %s%s", *run->argv, strerror(error), run->hint);
 	finish(runner, false);
 }
 
@@ -244,7 +247,7 @@ void runner_child(struct runner *runner)
 
 	if (!run || waitpid(run->pid, &status, WNOHANG) != run->pid)
 		return;
-	if (runner->kill_at == NEVER)
+	if (runner->kill_at == NEVER || run->quiet)
 		; /* that has been said */
 	else if (WIFSIGNALED(status))
 		log_line(LOG_ERR, "`%s' was killed by signal %d (%s)%s", *run->argv,
@@ -262,8 +265,10 @@ uint64_t runner_turn(struct runner *runner, uint64_t now)
 	if (!runner->current)
 		return NEVER;
 	if (runner->kill_at <= now) {
-		log_line(LOG_ERR, "`%s' has not ended within %d s: killed%s",
-			 *runner->current->argv, PATIENCE_MS / 1000, runner->current->hint);
+		if (!runner->current->quiet)
+			log_line(LOG_ERR, "`%s' has not ended within %d s: killed%s",
+				 *runner->current->argv, PATIENCE_MS / 1000,
+				 runner->current->hint);
 		kill(-runner->current->pid, SIGKILL);
 		runner->kill_at = NEVER;
 	}

@@ -2,7 +2,7 @@
 /*
  * Runs other programs, one at a time and in the order in which they were added: with arguments,
  * never through a shell. One that has not ended after ten seconds is killed. Each failure is a
- * line in the log that names the program.
+ * line in the log that names the program, unless it is to be quiet.
  */
 
 #ifndef RUNNER_H
@@ -21,6 +21,7 @@ struct program {
 	const char *const *env; /* ends with NULL; NULL: our own environment */
 	const char *input; /* for its standard input; NULL: none */
 	const char *hint; /* ends the line in the log about a failure; a constant; NULL: none */
+	bool quiet; /* its failures have been said before: no line in the log */
 	const void *owner; /* whose it is, for runner_drop() and runner_waiting() */
 	/* It has ended, or could not be started: whether with status 0. NULL: nobody asks. */
 	void (*done)(void *data, bool success);

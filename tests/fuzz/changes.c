@@ -19,7 +19,9 @@ static bool fake_hold(struct holding *holding, const struct lifecycle_lease *lea
 static void fake_set(struct network *network, const struct options *pushed);
 static void fake_clear(struct network *network);
 static void fake_addresses(struct network *network, struct cidr ip[static FAMILIES]);
-static void fake_shown(const struct network *network, struct options *options);
+static void fake_shown(const struct network *network, struct options *options,
+		       uint8_t waiting[static OPTIONS_ROUTES]);
+static void fake_told(const struct network *network, struct options *options);
 static void fake_hook(struct hook *hook, const struct lifecycle_lease *lease, uint32_t lease_time,
 		      const struct options *options);
 static void fake_hook_end(struct hook *hook, enum hook_event event);
@@ -34,6 +36,7 @@ static uint64_t fake_now(void);
 #define network_clear fake_clear
 #define network_addresses fake_addresses
 #define network_shown fake_shown
+#define network_told fake_told
 #define hook_lease fake_hook
 #define hook_end fake_hook_end
 #define client_socket_connect fake_connect
@@ -42,7 +45,7 @@ static uint64_t fake_now(void);
 #include "../../src/client-monitor.c"
 #undef now_ms
 
-enum { NOW = 5000000, YEAR_S = 31536000, STEPS = 16 };
+enum { NOW = 5000000, YEAR_S = 31536000, STEPS = 16, TOLD_MTU = 1444 };
 
 static struct { /* what an order has led to */
 	bool held, set, cleared, hooked, ended, connected, told;
@@ -153,17 +156,26 @@ static void fake_addresses(struct network *network, struct cidr ip[static FAMILI
 	must(network == &monitor.network && ip);
 }
 
-static void fake_shown(const struct network *network, struct options *options)
+static void fake_shown(const struct network *network, struct options *options,
+		       uint8_t waiting[static OPTIONS_ROUTES])
 {
 	must(network == &monitor.network);
 	memset(options, 0, sizeof(*options));
+	memset(waiting, 0, OPTIONS_ROUTES);
+}
+
+static void fake_told(const struct network *network, struct options *options)
+{
+	must(network == &monitor.network);
+	memset(options, 0, sizeof(*options));
+	options->mtu = TOLD_MTU;
 }
 
 static void fake_hook(struct hook *hook, const struct lifecycle_lease *lease, uint32_t lease_time,
 		      const struct options *options)
 {
 	(void)lease_time; /* a number for people, which nothing hangs on */
-	must(hook == &monitor.hook && options == &monitor.network.now.options);
+	must(hook == &monitor.hook && options->mtu == TOLD_MTU);
 	check_lease(lease);
 	done.hooked = true;
 }

@@ -543,6 +543,40 @@ order() { # LINE...: the stubs have been called so.
 	stop
 }
 
+shows_default() {
+	[[ $(on c1 wg dynamic show wg0) == *$'\n  routes: 0.0.0.0/0'* ]]
+}
+
+@test "a default route that failed is not shown, nor told to the hook, and tried again at renewals" {
+	recording_hook
+	stub c1 wg-quick <<-'EOF_'
+		#!/bin/bash
+		echo "wg-quick $*" >>/run/order
+		[[ $1 == add-default ]] || exit 0
+		[[ -e /run/fine ]] && wg set "$2" fwmark 51820
+	EOF_
+	pushes route=0.0.0.0/0
+	run -0 client accept address,default-route hook /run/hook
+	[[ $output == *"\`wg-quick' ended with status 1"* ]]
+	not shows_default
+	# Said to be ours all the same, for SaveConfig.
+	[ "$(on c1 wg dynamic show wg0 allowed-ips)" = "${PUB[srv]}"$'\t0.0.0.0/0' ]
+	told changed ROUTES=
+	sleep 2.5
+	not shows_default
+	told renewed ROUTES=
+	not logged c1 "wg-quick"
+	[ "$(on c1 grep -c changed /run/hooks)" -eq 1 ]
+	on c1 touch /run/fine
+	wait_for 5 shows_default
+	wait_for 5 told changed ROUTES=0.0.0.0/0
+	calls order >/dev/null
+	sleep 2.5
+	not grep wg-quick <(calls order)
+	stop
+	calls order | grep wg-quick | diff - <(echo "wg-quick del-default wg0 0.0.0.0/0")
+}
+
 # By the true wg-quick, and the true server.
 @test "full tunnel: to anywhere by the server, restored after down and up, undone exactly" {
 	local before

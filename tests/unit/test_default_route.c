@@ -121,7 +121,7 @@ static void changes_meanwhile(void **state)
 				     "add-default nosuch7 0.0.0.0/0 ::/0\n");
 }
 
-static void what_failed_is_undone_and_not_tried_again(void **state)
+static void what_failed_is_undone_and_tried_again_when_told(void **state)
 {
 	const char *found;
 
@@ -132,17 +132,51 @@ static void what_failed_is_undone_and_not_tried_again(void **state)
 	runner_drain(&runner);
 	default_route_set(&route, DEFAULT_ROUTE_V4);
 	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\n");
+	assert_int_equal(default_route_in_force(&route), 0);
+	for (int i = 0; i < 3; ++i) {
+		default_route_retry(&route);
+		default_route_set(&route, DEFAULT_ROUTE_V4);
+		assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0\n"
+					     "add-default nosuch7 0.0.0.0/0\n");
+		assert_int_equal(route.failed, DEFAULT_ROUTE_V4);
+	}
+	assert_int_equal(additions, 4); /* or what was none */
 	fake_script("wg-quick", NOTE);
 	default_route_set(&route, 0);
 	assert_string_equal(calls(), "del-default nosuch7 0.0.0.0/0\n");
-	assert_int_equal(additions, 0);
-	default_route_set(&route, DEFAULT_ROUTE_V4);
-	assert_string_equal(calls(), "add-default nosuch7 0.0.0.0/0\n");
 	log_restore();
 	found = strstr(content("log"), "`wg-quick' ended with status 1: for default routes, the "
 				       "wg-quick that comes with wg-dynamic must be the first");
 	assert_non_null(found);
 	assert_null(strstr(found + 1, "`wg-quick' ended"));
+}
+
+/* One that works in the end is no failure, and what fails after it is said again. */
+static void what_failed_comes_in_the_end(void **state)
+{
+	(void)state;
+	log_catch();
+	fake_script("wg-quick", NOTE "exit 1\n");
+	default_route_set(&route, BOTH);
+	runner_drain(&runner);
+	fake_script("wg-quick", NOTE);
+	default_route_retry(&route);
+	assert_int_equal(default_route_in_force(&route), 0);
+	default_route_set(&route, BOTH);
+	runner_drain(&runner);
+	assert_int_equal(default_route_in_force(&route), BOTH);
+	assert_true(default_route_whole(&route));
+	calls();
+	default_route_retry(&route);
+	default_route_set(&route, BOTH);
+	assert_string_equal(calls(), "");
+	default_route_set(&route, 0);
+	calls();
+	fake_script("wg-quick", NOTE "exit 2\n");
+	default_route_set(&route, BOTH);
+	calls();
+	log_restore();
+	assert_non_null(strstr(content("log"), "ended with status 2"));
 }
 
 int main(void)
@@ -152,7 +186,8 @@ int main(void)
 		cmocka_unit_test_setup(after_the_link_was_down, begin),
 		cmocka_unit_test_setup(what_was_left_is_set_up_anew_or_undone, begin),
 		cmocka_unit_test_setup(changes_meanwhile, begin),
-		cmocka_unit_test_setup(what_failed_is_undone_and_not_tried_again, begin),
+		cmocka_unit_test_setup(what_failed_is_undone_and_tried_again_when_told, begin),
+		cmocka_unit_test_setup(what_failed_comes_in_the_end, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,21 @@ two_hosts() { # [ALLOWEDIPS]: srv and its client c1, as above; 0.0.0.0/0, ::/0 u
 	star "${1:-0.0.0.0/0, ::/0}" c1
 }
 
+# As on a host in the internet, where wg-quick's own routing is all that keeps the tunnel's packets
+# out of the tunnel.
+by_default() { # the endpoint of c1, which is not up, is one that only a default route leads to.
+	on srv ip address add 198.51.100.9/32 dev lo &&
+		on c1 ip route add default via "${IP[srv]}" &&
+		on c1 sed -i 's,^Endpoint = .*,Endpoint = 198.51.100.9:51820,' \
+			/etc/wireguard/wg0.conf
+}
+
+outside() { # whether, with a full tunnel, what goes to it is outside if it is the tunnel's own.
+	[[ $(on c1 ip route get 198.51.100.9) == *" dev wg0 "* &&
+		$(on c1 ip route get 198.51.100.9 mark 51820) == *" dev to-srv "* &&
+		$(on c1 wg show wg0 fwmark) == 0xca6c ]]
+}
+
 # ---- what tests do and ask
 
 wgq() { # HOST up|down|save|strip INTERFACE: wg-quick there.

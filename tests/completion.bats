@@ -118,8 +118,13 @@ offers() {
 			client wg0 wait |
 			client wg0 wait 5 |foreground check accept table dns hook
 			client wg0 wait 5 foreground |check accept table dns hook
-			client wg0 accept |
-			client wg0 table |
+			client wg0 accept |address route default-route dns mtu
+			client wg0 accept d|default-route dns
+			client wg0 dns 192.0.2.1 accept d|default-route dns
+			client wg0 accept dns |foreground check wait table dns hook
+			client wg0 accept address t|table
+			client wg0 table |off
+			client wg0 table off |foreground check wait accept dns hook
 			client wg0 dns |
 			server wg0 |foreground check config pool exclude lease-time route dns search mtu link-locals
 			server wg0 pool |

@@ -543,6 +543,24 @@ order() { # LINE...: the stubs have been called so.
 	stop
 }
 
+@test "a lease that ends takes its resolvers and default routes with it" {
+	quick_stub
+	recording_hook
+	LEASE=4 pushes route=0.0.0.0/0 dns=192.0.2.53
+	client accept address,default-route,dns hook /run/hook
+	no_server
+	wait_for 10 on c1 grep -q expired /run/hooks
+	calls order | grep -v renewed | diff - <(printf '%s\n' "resolvconf -a" \
+		"wg-quick add-default wg0 0.0.0.0/0" "hook bound" "resolvconf -d" \
+		"wg-quick del-default wg0 0.0.0.0/0" "hook expired")
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+	not has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+	no_addrs c1
+	stop
+	[ -z "$(calls order)" ]
+	no_state
+}
+
 shows_default() {
 	[[ $(on c1 wg dynamic show wg0) == *$'\n  routes: 0.0.0.0/0'* ]]
 }

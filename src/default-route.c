@@ -52,7 +52,7 @@ static void deleted(void *data, bool success)
 	r->stale &= ~r->busy;
 	r->busy = 0;
 	if (!r->there && !r->wanted && r->unmark)
-		ret = device_unmark(r->interface);
+		ret = device_mark(r->interface, 0);
 	if (ret && if_nametoindex(r->interface))
 		log_line(LOG_ERR, "cannot take away the firewall mark: %s", strerror(-ret));
 	next(r);

@@ -250,9 +250,9 @@ int device_sweep(const char *name)
 	return change(name, &gone);
 }
 
-int device_unmark(const char *name)
+int device_mark(const char *name, uint32_t mark)
 {
-	struct wgdevice device = { .flags = WGDEVICE_HAS_FWMARK };
+	struct wgdevice device = { .flags = WGDEVICE_HAS_FWMARK, .fwmark = mark };
 
 	snprintf(device.name, sizeof(device.name), "%s", name);
 	return ipc_set_device(&device);

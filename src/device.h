@@ -48,7 +48,7 @@ int device_take(const char *name, const struct device_change *changes, size_t co
 /* Removes the throw-away peer that a crash may have left. Returns 0 or -errno. */
 int device_sweep(const char *name);
 
-/* Takes the firewall mark away from the device's own packets. Returns 0 or -errno. */
-int device_unmark(const char *name);
+/* Sets the firewall mark of the device's own packets; 0: none. Returns 0 or -errno. */
+int device_mark(const char *name, uint32_t mark);
 
 #endif

@@ -356,6 +356,17 @@ static bool is_unmarked(const struct network *n, const struct reading *reading)
 	return reading->head && !reading->head->mark && default_route_whole(&n->default_route);
 }
 
+/* Where it is known, the mark alone is set: else there would be no default route for a moment. */
+static void keep_mark(struct network *n, const struct reading *reading)
+{
+	if (!default_route_whole(&n->default_route))
+		n->mark = 0; /* the next may be another */
+	else if (reading->head && reading->head->mark)
+		n->mark = reading->head->mark;
+	if (is_unmarked(n, reading) && (!n->mark || device_mark(n->interface, n->mark)))
+		default_route_again(&n->default_route);
+}
+
 /* Without a reading that can be had, nothing is added; what goes, goes as far as it can. */
 static void set(struct network *n, const struct options *pushed)
 {
@@ -392,8 +403,7 @@ static void set(struct network *n, const struct options *pushed)
 		resolver_check(&n->resolver, &next.options);
 		configure(n, &next, &reading, facts.server);
 	}
-	if (is_unmarked(n, &reading))
-		default_route_again(&n->default_route);
+	keep_mark(n, &reading);
 	free(facts.list);
 	reading_unmap(&reading);
 }

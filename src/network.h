@@ -42,6 +42,7 @@ struct network {
 	struct cidr refused_ip[FAMILIES]; /* has been told, too; family 0: none */
 	struct resolver resolver;
 	struct default_route default_route;
+	uint32_t mark; /* seen with default routes that are whole; 0: none yet */
 };
 
 /*

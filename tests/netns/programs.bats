@@ -492,16 +492,31 @@ order() { # LINE...: the stubs have been called so.
 	no_state
 }
 
-@test "default routes without their firewall mark are set anew, once that is seen" {
+is_marked() {
+	[[ $(on c1 wg show wg0 fwmark) == 0xca6c ]]
+}
+
+@test "default routes whose firewall mark is gone get it again, or are set anew where it is not known" {
 	quick_stub
 	pushes route=0.0.0.0/0
 	client accept address,default-route
+	sleep 1.5 # it has been seen
 	calls order >/dev/null
 	on c1 wg set wg0 fwmark 0 # as `wg syncconf' does
-	order "wg-quick del-default wg0 0.0.0.0/0" "wg-quick add-default wg0 0.0.0.0/0"
-	[ "$(on c1 wg show wg0 fwmark)" = 0xca6c ]
+	wait_for 5 is_marked
 	sleep 1.5
 	[ -z "$(calls order)" ]
+	stop
+	calls order >/dev/null
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
+
+	RENEW=3000 LEASE=3600 pushes route=0.0.0.0/0
+	stub c1 wg-quick <<<$'#!/bin/bash\necho "wg-quick $*" >>/run/order'
+	client accept address,default-route
+	sleep 1.5
+	calls order >/dev/null
+	on c1 wg dynamic reload wg0
+	order "wg-quick del-default wg0 0.0.0.0/0" "wg-quick add-default wg0 0.0.0.0/0"
 	stop
 	[ "$(on c1 wg show wg0 fwmark)" = off ]
 }

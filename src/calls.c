@@ -48,10 +48,11 @@ static uint64_t digest_of(const struct server_settings *message, const struct po
 	return digest;
 }
 
-static void mark_lease(struct lease *lease)
+static void mark_lease(struct server *server, struct lease *lease)
 {
 	lease->flags |= LEASE_CALL;
 	lease->flags &= ~LEASE_CALLED;
+	server->calls.marked = true;
 }
 
 static bool differs(const struct policy *a, const struct policy *b, const struct lease *lease)
@@ -78,7 +79,7 @@ static void mark(struct server *server, const struct policy *before, const bool 
 			call |= !lease_grantable(&server->book, lease, v) ||
 				(!had[v] && pools_have(&server->pools, v));
 		if (call || differs(before, &server->policy, lease))
-			mark_lease(lease);
+			mark_lease(server, lease);
 	}
 }
 
@@ -127,7 +128,7 @@ void calls_came(struct session *session, uint32_t lease)
 static void calls_end(struct calls *calls)
 {
 	free(calls->leases);
-	*calls = (struct calls){ .fd = calls->fd };
+	*calls = (struct calls){ .fd = calls->fd, .marked = calls->marked };
 }
 
 /* The peer of a lease that is to be called and does not sleep, or NULL. */
@@ -135,11 +136,13 @@ static const struct device_peer *awake(const struct server *server, const struct
 				       uint64_t now)
 {
 	const struct reading *reading = &server->reading;
-	uint32_t at = reading_peer(reading, lease->key);
+	uint32_t at;
 
 	/* Also one whose lease has ended, but not an index that is unused by now. */
-	if (!(lease->flags & LEASE_CALL) || (!lease->holding[V4] && !lease->holding[V6]) ||
-	    at == DEVICE_NOBODY ||
+	if (!(lease->flags & LEASE_CALL) || (!lease->holding[V4] && !lease->holding[V6]))
+		return NULL;
+	at = reading_peer(reading, lease->key);
+	if (at == DEVICE_NOBODY ||
 	    reading->peers[at].handshake + (now - server->reading_began) / 1000 >= SLEEPS_S)
 		return NULL;
 	return &reading->peers[at];
@@ -152,11 +155,15 @@ static void calls_begin(struct server *server, bool again, uint64_t now)
 	struct calls *calls = &server->calls;
 
 	calls_end(calls);
-	if (calls->fd >= 0)
+	if (calls->fd >= 0 && calls->marked)
 		calls->leases = calloc(leases->count + 1, sizeof(*calls->leases));
-	for (uint32_t i = 0; calls->leases && i < leases->count; ++i) {
+	if (!calls->leases)
+		return;
+	calls->marked = false;
+	for (uint32_t i = 0; i < leases->count; ++i) {
 		const struct lease *lease = &leases->list[i];
 
+		calls->marked |= (lease->flags & LEASE_CALL) != 0;
 		if (again ? lease->flags & LEASE_CALL :
 			    !(lease->flags & LEASE_CALLED) && awake(server, lease, now))
 			calls->leases[calls->count++] = i;
@@ -169,7 +176,7 @@ void calls_released(struct server *server, uint32_t lease)
 {
 	if (!(server->leases.list[lease].want & WANT_CALL))
 		return;
-	mark_lease(&server->leases.list[lease]);
+	mark_lease(server, &server->leases.list[lease]);
 	calls_begin(server, true, now_ms());
 }
 
@@ -181,7 +188,7 @@ void calls_start(struct server *server)
 		/* What it had got before nobody knows: that it may be something else is enough. */
 		if (server->served_known && server->served != server->digest &&
 		    lease->want & WANT_CALL && lease_holds(lease, FAMILIES))
-			mark_lease(lease);
+			mark_lease(server, lease);
 	}
 	store_settings(server);
 	calls_reading(server);

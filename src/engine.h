@@ -84,6 +84,7 @@ struct counters {
 /* Clients that are being called, each up to CALLS times. */
 struct calls {
 	int fd; /* UDP; -1: none */
+	bool marked; /* some lease may have LEASE_CALL */
 	uint32_t *leases, count; /* to be called, unless they have come meanwhile; NULL: none */
 	uint32_t done[CALLS]; /* how many have been called for the first time, the second, ... */
 	uint64_t began; /* ms */

@@ -309,11 +309,12 @@ comma := ,
 PART ?=
 ROUNDS ?= 5
 OPTIONS ?=
-bench_tools := $(BUILD)/bench/device $(BUILD)/bench/load $(BUILD)/bench/limit
+bench_tools := $(BUILD)/bench/device $(BUILD)/bench/load $(BUILD)/bench/limit $(BUILD)/bench/bare
 unconfined := $(BUILD)/bench/unconfined/wg-dynamic
 $(BUILD)/bench/device: tests/bench/device.c tests/bench/peers.c
 $(BUILD)/bench/load: tests/bench/load.c tests/bench/measure.c
 $(BUILD)/bench/limit: tests/bench/limit.c
+$(BUILD)/bench/bare: tests/bench/bare.c
 $(bench_tools): $(wildcard tests/bench/*.h) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra $(WERROR) -o $@ \
@@ -329,7 +330,7 @@ deps-bench:
 	@tests/install-deps.sh bench
 
 bench: deps-bench
-	@$(MAKE) --no-print-directory all $(bench_tools) $(unconfined)
+	@$(MAKE) --no-print-directory all $(bench_tools) $(unconfined) $(BUILD)/bench/million
 	@tests/bench/bench.py --rounds $(ROUNDS) $(OPTIONS) $(PART)
 
 # --- packages ---

@@ -536,21 +536,18 @@ void network_end(struct network *n)
 static void forget(struct network *n)
 {
 	static const struct cidr all[] = { { .family = AF_INET }, { .family = AF_INET6 } };
-	const struct network_state was = n->now;
+	struct network_state *now = &n->now;
 	struct reading reading = { 0 };
 
-	memset(&n->now, 0, sizeof(n->now));
-	memcpy(n->now.dns, was.dns, sizeof(was.dns));
-	n->now.resolvers = was.resolvers;
-	n->now.options.dns_count = was.options.dns_count;
-	memcpy(n->now.options.dns, was.options.dns, sizeof(was.options.dns));
-	n->now.defaults = was.defaults;
-	if (was.defaults && n->ifindex && client_reading(n->interface, &reading))
-		n->now.defaults = 0;
+	options_clear(&now->options, WANT_ROUTE | WANT_MTU);
+	memset(now->allowed, 0, sizeof(now->allowed));
+	now->ifindex = now->table = now->mtu_before = now->unmark = 0;
+	if (now->defaults && n->ifindex && client_reading(n->interface, &reading))
+		now->defaults = 0;
 	if (reading_exact(&reading, &all[0]))
-		n->now.defaults &= ~DEFAULT_ROUTE_V4;
+		now->defaults &= ~DEFAULT_ROUTE_V4;
 	if (reading_exact(&reading, &all[1]))
-		n->now.defaults &= ~DEFAULT_ROUTE_V6;
+		now->defaults &= ~DEFAULT_ROUTE_V6;
 	reading_unmap(&reading);
 }
 

@@ -94,11 +94,11 @@ static bool address_each(const struct net_address *address, void *data)
 
 	if (address->ifindex == facts->ifindex)
 		return true;
-	if (!cidr_is_host(&address->cidr))
-		add(facts, FACT_CONNECTED, &address->cidr);
 	cidr_host(&ip, address->cidr.family, address->cidr.ip);
 	if (facts->own)
 		add(facts, FACT_OWN, &ip);
+	if (!cidr_is_host(&address->cidr))
+		add(facts, FACT_CONNECTED, &address->cidr);
 	return true;
 }
 

@@ -115,6 +115,21 @@ static void judge(struct network *n, struct options *options, const struct route
 	n->refusals = bad;
 }
 
+/* What speaks against the address, or NULL: of several facts the narrowest. */
+static const struct fact *against(const struct route_facts *facts, const struct cidr *ip)
+{
+	const struct fact *found = NULL;
+
+	for (size_t i = 0; i < facts->count; ++i) {
+		const struct fact *fact = &facts->list[i];
+
+		if (cidr_contains(&fact->net, ip) &&
+		    (!found || fact->net.prefix > found->net.prefix))
+			found = fact;
+	}
+	return found;
+}
+
 void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
 {
 	struct options leased = { 0 };
@@ -133,12 +148,11 @@ void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
 	find_resolvers(n, &resolvers);
 	if (leased.routes)
 		route_facts(&facts);
-	for (size_t i = 0; i < facts.count; ++i) {
-		const struct fact *fact = &facts.list[i];
-		int v = family_index(fact->net.family);
+	for (int v = V4; v < FAMILIES; ++v) {
+		const struct fact *fact = ip[v].family ? against(&facts, &ip[v]) : NULL;
 		char text[CIDR_STRLEN], why[256];
 
-		if (!ip[v].family || !cidr_contains(&fact->net, &ip[v]))
+		if (!fact)
 			continue;
 		route_refusal(why, sizeof(why), ROUTE_CONFLICT, fact);
 		if (cidr_compare(&ip[v], &n->refused_ip[v]))

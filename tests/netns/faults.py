@@ -14,33 +14,38 @@ that was acknowledged. Prints a line for each fault.
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
 
-from crash import (Ask, Check, Clients, Crash, FOLDER, LIBC, PEERS, Server, Wrong, wait_for, whole)
+from crash import (Ask, Check, Clients, Crash, FOLDER, LIBC, PEERS, Server, TRACE, Wrong, wait_for,
+                   whole)
 from many import Device
 
 ERRORS = "ENOSPC", "EIO", "EROFS"
 FILLER = FOLDER + "/filler"
+NEW = "wg0.leases.new"
 
 
 def faults(all_of_them):
     """What happens: injections; whether most of the journal is dead; what may be answered then."""
     # One that fails once makes it ask for a new file, as does one of which most is dead.
     broken = "write:error=EIO:when=1"
+    when = {"fsync": ":when=2+"}  # the first is that of the start
     for number, error in enumerate(ERRORS):
         yield ["write:error=" + error], False, "no leases"
         yield ["fdatasync:error=" + error], False, "no leases"
         yield ["fallocate:error=" + error], False, "anything"
         for other, call in enumerate(("openat", "unlinkat", "renameat", "fsync")):
             if all_of_them or other % len(ERRORS) == number:
-                yield [call + ":error=" + error], True, "all leases"
+                yield [call + ":error=" + error + when.get(call, "")], True, "all leases"
                 yield [broken, call + ":error=" + error], False, "no leases"
         if all_of_them or error == "EIO":
             yield ["fdatasync:error=%s:when=3" % error], False, "anything"
-            yield ["fsync:error=%s:when=2" % error], True, "anything"
+            # The folder, at the start; the new file; and the folder, once it has its name.
+            yield ["fsync:error=%s:when=3" % error], True, "anything"
     yield ["full"], False, "few leases"
     yield ["full", "ftruncate:error=EIO"], False, "few leases"
 
@@ -55,25 +60,39 @@ class Faults(Crash):
             subprocess.run(["dd", "if=/dev/zero", "of=" + FILLER, "bs=1k", "status=none"],
                            stderr=subprocess.DEVNULL, check=False)
 
-    def ask(self, seconds):
-        """What was answered in that time, by errno."""
+    def ask(self, seconds, injections=()):
+        """What was answered in that time, by errno; and until each of these has been done."""
         self.clients.answers, self.clients.leased = {}, 0
         self.clients.asking = True
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        begin = time.monotonic()
+        while time.monotonic() < begin + seconds or not self.injected(injections):
             self.clients.turn(0.01)
+            if time.monotonic() > begin + 10:
+                raise Wrong("strace did not do all of this")
         self.clients.settle(5)
         return self.clients.answers
+
+    @staticmethod
+    def injected(injections):
+        if not injections:
+            return True
+        with open(TRACE, encoding="utf-8", errors="replace") as file:
+            done = set(re.findall(r"^.*?\b(\w+)(?:\(| resumed>).*\(INJECTED\)$", file.read(), re.M))
+        return {injection.partition(":")[0] for injection in injections} <= done
 
     def attach(self, injections):
         found = wait_for(10, "three processes", whole)
         pids = [str(found[role][0]) for role in ("engine", "monitor")]
         arguments = [word for pid in pids for word in ("-p", pid)]
-        for injection in injections:
-            arguments += ["-e", "inject=" + injection]
-        calls = ",".join(injection.partition(":")[0] for injection in injections)
-        self.server.trace(["-f", "-e", "trace=" + calls] + arguments)
+        self.server.trace(["-f"] + self.inject(injections) + arguments)
         wait_for(10, "strace", lambda: all(self.traced(pid) for pid in pids))
+
+    @staticmethod
+    def inject(injections):
+        """What is not traced is not injected either."""
+        calls = ",".join(injection.partition(":")[0] for injection in injections)
+        return ["-e", "trace=" + calls] + [
+            word for injection in injections for word in ("-e", "inject=" + injection)]
 
     @staticmethod
     def traced(pid):
@@ -87,8 +106,9 @@ class Faults(Crash):
             # That it is written anew is what the server does first of all.
             self.server.end()
             self.stuff(0)
-            self.server.trace(["-e", "trace=none"] + [
-                word for i in injections for word in ("-e", "inject=" + i)])
+            paths = [NEW, FOLDER + "/" + NEW] + [FOLDER] * ("fsync" in injections[0])
+            self.server.trace([word for path in paths for word in ("-P", path)] +
+                              self.inject(injections))
             wait_for(10, "three processes", whole)
             wait_for(10, "an answer", self.server.leases)
         elif injections:
@@ -96,7 +116,7 @@ class Faults(Crash):
         Ask.lax = True
         if full:
             self.fill(True)
-        answers = self.ask(0.3)
+        answers = self.ask(0.3, injections)
         self.detach()
         if full:
             self.fill(False)

@@ -318,8 +318,7 @@ static int answer_close(void *cookie)
 /* The stream owns the descriptor. */
 static FILE *answer_open(int fd, size_t limit)
 {
-	static const cookie_io_functions_t functions = { .read = answer_read,
-							  .close = answer_close };
+	static const cookie_io_functions_t functions = { answer_read, NULL, NULL, answer_close };
 	struct answer *answer = malloc(sizeof(*answer));
 	FILE *stream = NULL;
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include "daemon.h"
 #include "log.h"
 #include "sandbox.h"
+
+enum { MMAP_THRESHOLD = 128 * 1024 /* bytes */ };
 
 static int parent_fd = -1, notify_fd = -1;
 
@@ -94,7 +97,10 @@ bool daemon_start(bool foreground)
 		log_failure("cannot open /dev/null: %s", strerror(errno));
 		return false;
 	}
-	sandbox_find_user();
+#ifdef M_MMAP_THRESHOLD
+	/* What is large is given back when it is freed; left alone, glibc comes to keep such blocks. */
+	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+#endif
 	if (foreground) {
 		notify_open();
 		return true;

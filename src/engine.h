@@ -139,7 +139,7 @@ struct server {
 	struct journal journal, fresh; /* fresh: being written anew */
 	uint32_t compact; /* the lease to be written next; LEASE_NONE: none */
 	bool journal_broken; /* not to be written to: only a new one helps */
-	bool journal_stale; /* it has records by the clock of an earlier boot */
+	bool journal_stale; /* it has records by the clock of an earlier boot, or lacks some */
 	bool journal_asked, renaming, fresh_failed;
 	int journal_error; /* why nothing can be recorded, as was logged; 0: it can */
 	bool served_known; /* of the settings that were last in force: */

@@ -53,6 +53,22 @@ void sandbox_close_inherited(void)
 	close_from(STDERR_FILENO + 1);
 }
 
+/*
+ * From /etc/passwd, where users of the system stand. Only one that is not there is asked for by
+ * getpwnam(), for which glibc loads whatever nsswitch.conf(5) names, and keeps it.
+ */
+static const struct passwd *find_user(const char *name)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	const struct passwd *user = NULL;
+
+	while (file && (user = fgetpwent(file)) && strcmp(user->pw_name, name))
+		;
+	if (file)
+		fclose(file);
+	return user ? user : getpwnam(name);
+}
+
 /* Root's alone: NULL for others, and where there is none. */
 static const struct passwd *own_user(void)
 {
@@ -61,18 +77,13 @@ static const struct passwd *own_user(void)
 	const struct passwd *found;
 
 	if (!known && !geteuid()) {
-		found = getpwnam(SANDBOX_USER);
+		found = find_user(SANDBOX_USER);
 		there = found;
 		if (there)
 			user = *found;
 		known = true;
 	}
 	return there ? &user : NULL;
-}
-
-void sandbox_find_user(void)
-{
-	own_user();
 }
 
 int sandbox_dir(const char *path, mode_t mode)
@@ -292,7 +303,7 @@ int spawner_start(const char *dir, const struct sandbox_engine *engine)
 	if (root && !user) {
 		log_line(LOG_NOTICE, "there is no user " SANDBOX_USER ", which `useradd --system "
 			 "--no-create-home " SANDBOX_USER "' makes: the engine runs as nobody");
-		user = getpwnam("nobody");
+		user = find_user("nobody");
 	}
 	if (root && (!user || !user->pw_uid)) {
 		log_failure("neither " SANDBOX_USER " nor nobody is an ordinary user: make one");

@@ -34,12 +34,6 @@ struct sandbox_engine {
 void sandbox_close_inherited(void);
 
 /*
- * Looks for the user above, once. Where that is done before a fork, the 130 KiB of glibc that it
- * takes are not resident in the child.
- */
-void sandbox_find_user(void);
-
-/*
  * Makes the directory, if it is missing, and opens it: for what daemons leave or share. Root gives
  * it to the user above and the group root, with this mode (0770 or 0775): so both, who take turns,
  * can write there without a capability; and a supervisor that starts a daemon as that user finds

@@ -204,7 +204,7 @@ static void fresh_drop(struct server *server, int error)
 {
 	if (server->journal_broken)
 		cannot_write(server, error);
-	else
+	else if (error != server->journal_error) /* which has been said */
 		server_log(server, EVENT_JOURNAL_NEW)->error = error;
 	journal_close(&server->fresh);
 	server->compact = LEASE_NONE;
@@ -245,6 +245,8 @@ bool store_write(struct server *server)
 	if (server->journal_broken)
 		return false;
 	ret = journal_write(&server->journal);
+	/* The end of a lease is not undone when it can't be recorded: so the file may lack some. */
+	server->journal_stale |= ret != 0;
 	if (ret == -EIO || server->journal.headless) /* nothing may be appended */
 		journal_failed(server, -ret);
 	else if (ret)

@@ -22,7 +22,7 @@ BUILD = os.path.join(os.path.dirname(TESTS), "build")
 TOOLS = os.path.join(BUILD, "bench")
 PROGRAM = os.path.join(BUILD, "wg-dynamic")
 STATE = "/var/lib/wg-dynamic"
-POOLS = "10.0.0.0/8,2001:db8::/64"
+POOLS = "10.0.0.0/12,2001:db8::/64"
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -44,6 +44,10 @@ mount -t tmpfs -o mode=755 tmpfs /var/lib
 mkdir -m 700 /run/wireguard %(state)s
 mount --bind "$1" %(state)s
 mkdir /run/empty
+cat /etc/passwd - >/run/passwd <<END
+_wg-dynamic:x:990:990::/nonexistent:/usr/sbin/nologin
+END
+mount --bind /run/passwd /etc/passwd
 ip link set lo up
 echo ready
 exec cat
@@ -51,7 +55,10 @@ exec cat
 
 
 class World:
-    """A client's and a server's host, `cli' and `srv', with a link between them."""
+    """
+    A client's and a server's host, `cli' and `srv', with a link between them, and the user that
+    packages make.
+    """
 
     def __init__(self):
         os.makedirs(TOOLS, exist_ok=True)

@@ -25,7 +25,7 @@ enum {
 	SESSION_MS = 10000, /* for a whole request, and for taking an answer */
 	RETRY_S = 5, /* retry= of an errno 4 */
 	ABSENT_MS = 2000, /* between two readings that must both miss a peer */
-	SWEEP_SLICE = 512, /* leases looked at in one turn */
+	SWEEP_SLICE = 128, /* leases looked at in one turn */
 	COMPACT_SLICE = 512, /* leases written anew in one turn */
 	BATCHES = 64, /* of orders to take back, under way at a time */
 	READING_MS = 30000, /* from one reading to the next, if nobody wants one before */

@@ -161,7 +161,7 @@ struct server_log_item {
 enum {
 	SERVER_LOG_ITEMS = 48,
 	QUICK_MS = 20, /* a device that is read as quickly is read for a decision */
-	FRESH_MS = 1000, /* on others, a reading this old is as good as new */
+	FRESH_MS = 1000, /* for a renewal, or to take something back, this old is as good as new */
 };
 
 struct server_log {

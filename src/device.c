@@ -15,8 +15,6 @@
 #include "net.h"
 #include "sealed.h"
 
-enum { CHILD_NICE = 10 };
-
 /* Says what it is to whoever finds it in `wg show'; no private key belongs to it. */
 static const uint8_t throw_away_key[KEY_LEN] = "wg-dynamic takes back addresses.";
 
@@ -165,8 +163,6 @@ pid_t device_read(const char *name, int *fd)
 
 		sigfillset(&all);
 		sigprocmask(SIG_UNBLOCK, &all, NULL);
-		/* Whoever asks for a lease meanwhile is not to wait for this. */
-		(void)!nice(CHILD_NICE);
 		_exit(read_into(name, *fd));
 	}
 	if (pid < 0) {

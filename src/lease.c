@@ -359,7 +359,7 @@ uint32_t leases_make(struct leases *leases, const uint8_t key[static KEY_LEN])
 		leases->unused = leases->list[index].next_key;
 	} else {
 		if (leases->count == room &&
-		    !leases_reserve(leases, room ? room + room / 2 : FIRST_ROOM))
+		    !leases_reserve(leases, room + room / 2 + FIRST_ROOM))
 			return LEASE_NONE;
 		index = leases->count++;
 	}

@@ -125,6 +125,8 @@ static uint32_t first_pause(const struct lifecycle *l)
 {
 	uint32_t part = l->patience ? l->lease_time / LIFECYCLE_HASTE : 0;
 
+	if (part > LIFECYCLE_PATIENCE_MAX)
+		part = LIFECYCLE_PATIENCE_MAX;
 	return part > LIFECYCLE_PAUSE_MIN ? part : LIFECYCLE_PAUSE_MIN;
 }
 

@@ -512,6 +512,7 @@ static bool reload_config(char error[static SETTINGS_ERROR])
 	struct server_config config;
 	int ret;
 
+	read_retired(); /* before what permits it is other settings */
 	if (!server_setup_config(setup, &config, error))
 		return false;
 	ret = guard_reload(&monitor.guard, &config.pools, &config.policy,

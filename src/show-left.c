@@ -110,7 +110,8 @@ static void print(struct left *left, FILE *out)
 	const uint8_t *last = NULL;
 	char text[CIDR_STRLEN], key[WG_KEY_LEN_BASE64];
 
-	qsort(left->list, left->count, sizeof(*left->list), compare);
+	if (left->count)
+		qsort(left->list, left->count, sizeof(*left->list), compare);
 	for (uint32_t i = 0; i < left->count; ++i) {
 		const struct entry *entry = &left->list[i];
 

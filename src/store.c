@@ -83,7 +83,7 @@ static void load_lease(void *data, const struct journal_lease *record)
 	}
 	leases->list[index].time = record->left / 1000;
 	leases->list[index].want = record->want;
-	leases->list[index].expires = from + record->left;
+	leases_expire_at(leases, index, from + record->left);
 	for (int v = V4; v < FAMILIES; ++v) {
 		if (record->holding[v])
 			leases_set(leases, index, record->holding[v], &record->ip[v]);
@@ -118,9 +118,12 @@ bool store_load(struct server *server)
 	struct stat st;
 	int ret;
 
-	/* For as many keys as it may have, at once: to make a table larger again and again takes long. */
+	/*
+	 * For as many keys as it has at least, if no more than half of it is dead: to make a table
+	 * larger again and again takes long.
+	 */
 	if (!fstat(server->journal.fd, &st))
-		leases_reserve(&server->leases, st.st_size / RECORD);
+		leases_reserve(&server->leases, st.st_size / RECORD / 2);
 	ret = journal_replay(server->journal.fd, &reader, &result);
 	if (ret == -EILSEQ)
 		return fatal(server, REASON_JOURNAL_DAMAGED, result.damaged_line);

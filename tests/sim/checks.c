@@ -130,6 +130,21 @@ static void check_pools(void)
 	}
 }
 
+/* All that can end comes up when its time is over: each is no sooner than the one above it. */
+static void check_heap(void)
+{
+	const struct leases *leases = &server.leases;
+
+	for (uint32_t i = 0; i < leases->heaped; ++i) {
+		const struct lease *lease = &leases->list[leases->heap[i]];
+
+		if (lease->heap != i)
+			wrong("a lease that is elsewhere among those that end", i, NULL);
+		if (i && lease->expires < leases->list[leases->heap[(i - 1) / 2]].expires)
+			wrong("a lease that ends before one that comes up sooner", i, NULL);
+	}
+}
+
 static void check_table(void)
 {
 	struct cidr ip;
@@ -154,6 +169,7 @@ void check_always(void)
 		return;
 	check_pools();
 	check_table();
+	check_heap();
 }
 
 /* --- at rest --- */

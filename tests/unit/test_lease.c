@@ -504,12 +504,27 @@ static void room_in_advance(void **state)
 	assert_int_equal(leases.list[leases_next(&leases)].expires, 2);
 }
 
+/* A device with one peer, say, after which others come. */
+static void room_for_one_and_for_more(void **state)
+{
+	uint8_t key[KEY_LEN] = { 0 };
+
+	(void)state;
+	assert_true(leases_reserve(&leases, 1));
+	for (uint8_t i = 0; i < 40; ++i) {
+		key[0] = i;
+		assert_int_equal(leases_make(&leases, key), i);
+		assert_true(leases.count <= leases.room);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(siphash_vectors),
 		TEST(an_empty_table),
+		TEST(room_for_one_and_for_more),
 		TEST(ends_in_order),
 		TEST(a_renewal_moves_the_end),
 		TEST(one_family_ending_still_expires),

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -129,6 +130,46 @@ static void what_is_removed_is_not_called(void **state)
 	/* Twice does no harm. */
 	loop_remove(&loop, &ends[0].watch);
 	loop_remove(&loop, &ends[0].watch);
+}
+
+/* Likewise closes them. */
+static void close_others(struct watch *watch, uint32_t events)
+{
+	read_one(watch, events);
+	for (int i = 0; i < WATCHES; ++i) {
+		if (&ends[i].watch != watch)
+			loop_close_watch(&loop, &ends[i].watch);
+	}
+}
+
+static void what_is_closed_is_not_called(void **state)
+{
+	int calls = -1, called = 0, fds[WATCHES];
+
+	(void)state;
+	for (int i = 0; i < WATCHES; ++i) {
+		open_end(&ends[i], close_others, 1);
+		fds[i] = ends[i].watch.fd;
+	}
+	loop_run(&loop, until_quiet, &calls);
+	for (int i = 0; i < WATCHES; ++i) {
+		called += ends[i].calls;
+		assert_int_equal(ends[i].watch.added, ends[i].calls);
+		assert_int_equal(ends[i].watch.fd, ends[i].calls ? fds[i] : -1);
+		assert_int_equal(fcntl(fds[i], F_GETFD) >= 0, ends[i].calls);
+	}
+	assert_int_equal(called, 1);
+	/* Twice does no harm; and one that was never waited for is closed as well. */
+	loop_close_watch(&loop, &ends[0].watch);
+	loop_close_watch(&loop, &ends[0].watch);
+	ends[0].watch.fd = dup(ends[0].write_fd);
+	assert_true(ends[0].watch.fd >= 0);
+	fds[0] = ends[0].watch.fd;
+	loop_close_watch(&loop, &ends[0].watch);
+	assert_int_equal(fcntl(fds[0], F_GETFD), -1);
+	for (int i = 0; i < WATCHES; ++i)
+		close(ends[i].write_fd);
+	ends[0].watch.fd = 0; /* nothing is left to be closed */
 }
 
 static void remove_itself(struct watch *watch, uint32_t events)
@@ -305,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_is_called),
 		TEST(what_is_removed_is_not_called),
+		TEST(what_is_closed_is_not_called),
 		TEST(one_that_removes_itself),
 		TEST(what_is_waited_for_can_change),
 		TEST(a_descriptor_that_can_not_be_waited_for),

@@ -98,7 +98,7 @@ bool daemon_start(bool foreground)
 		return false;
 	}
 #ifdef M_MMAP_THRESHOLD
-	/* What is large is given back when it is freed; left alone, glibc comes to keep such blocks. */
+	/* What is large is given back when freed; left alone, glibc comes to keep such blocks. */
 	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 #endif
 	if (foreground) {

@@ -29,6 +29,7 @@ enum {
 	COMPACT_SLICE = 512, /* leases written anew in one turn */
 	BATCHES = 64, /* of orders to take back, under way at a time */
 	READING_MS = 30000, /* from one reading to the next, if nobody wants one before */
+	LARGE_DEVICE = 8192, /* allowed-ips, with more of which it is not read for each decision */
 	CHANGE_RECORDS = 1 + FAMILIES + 1, /* `synced', the ends of both families, the new lease */
 	CALLS = 3, /* of one client, at most, until it comes */
 };

@@ -216,9 +216,9 @@ void grant_unclaim(struct session *session)
 
 /*
  * The administrator may have changed the device since it was read: given a free address to a peer,
- * or taken a leased one out. Where reading is quick, a decision that changes something waits for a
- * reading from about now, and a renewal for one of this second. Elsewhere it shows with the next of
- * the readings that there are at any rate: more of them would take more of the processors, and keep
+ * or taken a leased one out. So a decision that changes something waits for a reading from about
+ * now, and a renewal for one of this second. On a large device it shows with the next of the
+ * readings that there are at any rate: more of them would take more of the processors, and keep
  * others waiting for longer, than all requests do.
  */
 static bool reading_suffices(struct session *session, const struct decision *decision,
@@ -227,10 +227,12 @@ static bool reading_suffices(struct session *session, const struct decision *dec
 	struct server *server = session->server;
 	bool renewal = !decision->new_address && (decision->granted[V4] || decision->granted[V6]);
 	/* Under load, so that reading takes at most a twentieth of the time. */
-	uint64_t age = renewal ? FRESH_MS : server->reading_cost ? 20 * server->reading_cost : 20;
+	uint64_t age = server->reading_cost ? 20 * server->reading_cost : 20;
 
-	if (session->reading_after || server->reading_cost > QUICK_MS)
+	if (session->reading_after || server->reading.head->ips > LARGE_DEVICE)
 		return true;
+	if (renewal && age < FRESH_MS)
+		age = FRESH_MS;
 	if (server->reading_began + age >= now) {
 		/* What was changed before this came, but after the reading, shows soon. */
 		if (server->reading_began + SESSION_MS < session->deadline)

@@ -147,7 +147,7 @@ bool leases_reserve(struct leases *leases, uint32_t count)
 	uint32_t buckets = leases->buckets ? leases->buckets : FIRST_ROOM;
 	struct lease *list;
 
-	/* Half of them stay empty: to find that nobody has an address, one look is mostly enough. */
+	/* Half stay empty: to find that nobody has an address, one look is mostly enough. */
 	while (buckets / 2 < count)
 		buckets *= 2;
 	/* Buckets first: with room but no bucket, a lease could be made that nobody finds. */

@@ -160,8 +160,8 @@ struct server_log_item {
 
 enum {
 	SERVER_LOG_ITEMS = 48,
-	QUICK_MS = 20, /* a device that is read as quickly is read for a decision */
-	FRESH_MS = 1000, /* for a renewal, or to take something back, this old is as good as new */
+	QUICK_MS = 20, /* a device that is read as quickly is read for each taking back */
+	FRESH_MS = 1000, /* for that on others, and for a renewal: this old is as good as new */
 };
 
 struct server_log {

@@ -275,7 +275,7 @@ static void session_open(struct server *server, int fd, const struct cidr *from,
 		close(fd);
 		return;
 	}
-	/* All but the buffer for lines, which is large, and of which only what came is looked at. */
+	/* All but the buffer for lines: it is large, and only what came is looked at. */
 	memset(session, 0, offsetof(struct session, lines.line));
 	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
 	session->server = server;

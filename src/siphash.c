@@ -21,7 +21,7 @@ static inline uint64_t rotate(uint64_t word, int bits)
 	return word << bits | word >> (64 - bits);
 }
 
-/* Of the paper, figure 2.1; in registers, as a function that is given an array is not everywhere. */
+/* Figure 2.1 of the paper; a macro, so that all of it is in registers with any options. */
 #define ROUND \
 	v0 += v1; \
 	v2 += v3; \

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * limit transport | durable FILE | overwrite FILE: a server at [fe80::%wg0]:970 that does nothing:
- * accepts, reads to the empty line, writes an answer of fixed bytes, closes. `durable' first
- * appends 170 bytes for each request to FILE, with one fdatasync() for all that are ready;
- * `overwrite' writes them into a file that has its size already. What these can do no server can
- * exceed that is made likewise: one process, one epoll loop.
+ * limit transport | durable FILE: a server at [fe80::%wg0]:970 that does nothing: accepts, reads to
+ * the empty line, writes an answer of fixed bytes, closes. `durable' first appends 170 bytes for
+ * each request to FILE, with one fdatasync() for all that are ready. What these can do no server
+ * can exceed that is made likewise: one process, one epoll loop.
  */
 
 #include <arpa/inet.h>
@@ -22,7 +21,6 @@
 
 enum {
 	RECORD = 170, /* bytes: two addresses of a lease */
-	PREPARED = 64 << 20, /* bytes of a file that is written over */
 	READY = 1024,
 	EVENTS = 256,
 };
@@ -31,11 +29,9 @@ static const char answer[] = "ip=10.123.123.123/32\nip=2001:db8::1234:5678:9abc:
 			     "leasestart=1795000000\nleasetime=3600\nerrno=0\n\n";
 
 static int epoll_fd, listen_fd, file_fd = -1;
-static bool prepared;
 static int ready[READY];
 static uint32_t ready_count;
 static char records[READY * RECORD];
-static off_t at;
 
 static int open_listener(const char *interface)
 {
@@ -57,16 +53,8 @@ static int open_listener(const char *interface)
 
 static void open_file(const char *name)
 {
-	static char zeros[1 << 20];
-
 	file_fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (file_fd < 0)
-		err(1, "%s", name);
-	for (off_t done = 0; prepared && done < PREPARED; done += sizeof(zeros)) {
-		if (write(file_fd, zeros, sizeof(zeros)) != sizeof(zeros))
-			err(1, "%s", name);
-	}
-	if (fsync(file_fd) < 0)
+	if (file_fd < 0 || fsync(file_fd) < 0)
 		err(1, "%s", name);
 }
 
@@ -74,11 +62,8 @@ static void keep(uint32_t count)
 {
 	ssize_t len = count * RECORD;
 
-	if (at + len > PREPARED && prepared)
-		at = 0;
-	if (pwrite(file_fd, records, len, at) != len || fdatasync(file_fd) < 0)
+	if (write(file_fd, records, len) != len || fdatasync(file_fd) < 0)
 		err(1, "write");
-	at += len;
 }
 
 static void answer_all(void)
@@ -127,11 +112,10 @@ int main(int argc, char **argv)
 	struct epoll_event events[EVENTS] = { { .events = EPOLLIN } };
 	int count;
 
-	prepared = argc == 3 && !strcmp(argv[1], "overwrite");
-	if (argc == 3 && (prepared || !strcmp(argv[1], "durable")))
+	if (argc == 3 && !strcmp(argv[1], "durable"))
 		open_file(argv[2]);
 	else if (argc != 2 || strcmp(argv[1], "transport"))
-		errx(1, "usage: limit transport | durable FILE | overwrite FILE");
+		errx(1, "usage: limit transport | durable FILE");
 	memset(records, 'x', sizeof(records));
 	listen_fd = open_listener("wg0");
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -12,12 +12,13 @@ import time
 from counting import ROLES
 from observe import counts_instructions, cpu_seconds, instructions, memory
 from watch import compactions, first_reading, longer, quantile, readings, split
-from world import Failure, World, processes, wait_for
+from world import TOOLS, Failure, World, processes, wait_for
 
 PACE = 200  # requests a second, of which each is timed
 WORK = 1.5  # times as long as a reading takes, until the server has done with it
 SETTLE = 2  # seconds after a reading before something else is measured
 READING = 30  # seconds, from one to the next
+COUNTED = 20000  # requests of which the cost is taken
 
 
 def say(text, *values):
@@ -30,6 +31,13 @@ def well(result):
     return result
 
 
+def spent(pids, work):
+    """Processor time of each process meanwhile, in us, and what work() returns."""
+    before = cpu_seconds(pids)
+    result = work()
+    return [(b[0] - a[0]) * 1e6 for a, b in zip(before, cpu_seconds(pids))], result
+
+
 class Large:
     """The server, its device, and what is measured on them, in this order."""
 
@@ -39,13 +47,33 @@ class Large:
         self.device = world.device(peers)
         self.server = world.server()
 
-    def lease(self):
-        """A lease for each."""
+    def lease(self, rounds):
+        """
+        A lease for each: what one cost, over all of them, and of the last ones, in as many parts
+        as there are rounds (but of 1,000 at least), which no reading falls in.
+        """
         say("%d leases", self.peers)
-        well(self.world.load(c=64, n=self.peers, p=self.peers))
+        last = min(self.peers, COUNTED)
+        parts = max(1, min(rounds, last // 1000))
+        ends = [self.peers - last + last * i // parts for i in range(parts + 1)]
+        pids = processes(self.server.pid)
+
+        def some(first, end):
+            return well(self.world.load(c=64, n=end - first, p=end - first, f=first + 1))
+
+        whole = 0
+        if ends[0]:
+            whole += sum(spent(pids, lambda: some(0, ends[0]))[0])
+        self.quiet()
+        found = []
+        for first, end in zip(ends, ends[1:]):
+            times, result = spent(pids, lambda first=first, end=end: some(first, end))
+            whole += sum(times)
+            found.append({"cpu": sum(times) / (end - first), "rate": result["rate"]})
         counts = self.world.device_counts(self.device)
         if counts["allowed_ips"] != 3 * self.peers:
             raise Failure("not all leases are on the device: %s" % counts)
+        return {"last": found, "all": whole / self.peers}
 
     def reading(self, patience=120):
         """Waits for the next, whole; returns how long it took."""
@@ -55,9 +83,13 @@ class Large:
                      0.05)
         return next(end - start for start, end in watch.intervals if start > began + 0.01)
 
-    def memory(self):
+    def quiet(self):
+        """Waits until the device has just been read."""
         self.reading()
         time.sleep(SETTLE)
+
+    def memory(self):
+        self.quiet()
         return memory(processes(self.server.pid))
 
     def paced(self, seconds, watch=None):
@@ -118,40 +150,53 @@ class Large:
             well(self.world.load(c=64, n=missing, p=self.peers))
         return self.paced(40, compactions(self.world))
 
+    def costs(self, rounds):
+        """Of renewals, between two readings: processor time and latency."""
+        found, until = [], 0
+        for _ in range(rounds):
+            if time.monotonic() > until:
+                self.quiet()
+                until = time.monotonic() + READING / 3
+            found.append(self.cost())
+        return found
+
     def cost(self):
-        """Of a renewal, between two readings: processor time and latency."""
-        self.reading()
-        time.sleep(SETTLE)
         pids = processes(self.server.pid)
+        renewals = {"c": 64, "n": COUNTED, "p": self.peers}
         alone = well(self.world.load(c=1, n=4000, p=self.peers))
-        before = cpu_seconds(pids)
-        result = well(self.world.load(c=64, n=20000, p=self.peers))
-        times = [(b[0] - a[0]) / 20000 * 1e6 for a, b in zip(before, cpu_seconds(pids))]
+        times, result = spent(pids, lambda: well(self.world.load(**renewals)))
+        times = [us / COUNTED for us in times]
         found = {"cpu": sum(times), **dict(zip(ROLES, times)), "rate": result["rate"],
                  "p50 alone": alone["p50"]}
         if counts_instructions():
-            _, counts = instructions(pids, lambda: self.world.load(c=64, n=20000, p=self.peers))
-            found["instructions"] = sum(counts.values()) / 20000
+            _, counts = instructions(pids, lambda: self.world.load(**renewals))
+            found["instructions"] = sum(counts.values()) / COUNTED
         return found
 
 
 def without_leases():
-    """Memory of a server whose device has one peer."""
+    """Memory of a server whose device has one peer, and of a program that only waits."""
     with World() as world:
-        large = Large(world, 1)
-        return {name: memory([pid]) for name, pid in zip(ROLES, processes(large.server.pid))} | {
-            "all": memory(processes(large.server.pid))}
+        server = Large(world, 1).server
+        pids = dict(zip(ROLES, processes(server.pid)))
+        waiting = world.start("srv", os.path.join(TOOLS, "bare"), "pause")
+        time.sleep(SETTLE)
+        return {**{name: memory([pid]) for name, pid in pids.items()},
+                "both halves": memory([pids["monitor"], pids["engine"]]),
+                "all": memory(pids.values()),
+                "pause()": memory([waiting.pid])}
 
 
 def measure(peers, rounds, whole):
     """Memory and the cost of a request; if whole, all that is to be measured."""
     with World() as world:
         large = Large(world, peers)
-        large.lease()
-        found = {"memory": large.memory(), "cost": [large.cost() for _ in range(min(rounds, 3))]}
+        found = {"new": large.lease(rounds), "memory": large.memory(), "cost": large.costs(rounds)}
         if whole:
             found["readings"] = large.readings()
-            found["start"] = [large.start() for _ in range(min(rounds, 3))]
+        found["start"] = [large.start() for _ in range(rounds if whole else 1)]
+        found["memory after a start"] = large.memory()
+        if whole:
             found["compaction"] = large.compaction()
         world.stop(large.server, signal.SIGKILL)
         return found

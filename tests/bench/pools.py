@@ -46,7 +46,7 @@ def expiry(number=EXPIRING):
             raise Failure("%d addresses were to be taken out, but %d were" %
                           (2 * number, before - after))
         during, else_ = split(result["slowest"], [(end - 1, end + 13)])
-        return {"during": during_of(during), "else": during_of(else_)}
+        return {"leases": number, "during": during_of(during), "else": during_of(else_)}
 
 
 def during_of(times):

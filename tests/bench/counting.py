@@ -12,6 +12,7 @@ Who wants to know where they go: `callgrind_annotate build/bench/callgrind/NAME'
 import os
 import re
 import shutil
+import subprocess
 
 from world import POOLS, TOOLS, World, processes, wait_for
 
@@ -19,6 +20,7 @@ PEERS = 20000
 FOLDER = os.path.join(TOOLS, "callgrind")
 PROGRAM = os.path.join(TOOLS, "unconfined", "wg-dynamic")
 ROLES = ("monitor", "spawner", "engine")
+SIZES = {1: 500, 64: 4096}  # requests, by number at once
 
 
 def total(path):
@@ -52,20 +54,38 @@ def run(name, loads, peers=PEERS):
     return counts
 
 
-def count(sizes):
-    """
-    By kind (new, renewals) and number at once, of each process: instructions of one request; sizes
-    says how many requests there are for each number at once.
-    """
+def count():
+    """By kind (new, renewals) and number at once, of each process: instructions of one request."""
     found = {}
     none = run("none", [])
-    for c, n in sizes.items():
+    for c, n in SIZES.items():
         load = {"c": c, "n": n, "p": n, "f": 1}
         new = run("new-%d" % c, [load])
         both = run("renewals-%d" % c, [load, load])
         found["new", c] = [(a - b) / n for a, b in zip(new, none)]
         found["renewals", c] = [(a - b) / n for a, b in zip(both, new)]
     return found
+
+
+def functions(name):
+    """Of a process that run() has counted: instructions by function, without what that calls."""
+    done = subprocess.run(["callgrind_annotate", "--auto=no", "--threshold=100",
+                           os.path.join(FOLDER, name)], stdout=subprocess.PIPE, text=True,
+                          check=True)
+    found = {}
+    for line in done.stdout.splitlines():
+        match = re.match(r" *([\d,]+) \( *[\d.]+%\)  \S+?:(\S+)", line)
+        if match:
+            found[match[2]] = found.get(match[2], 0) + int(match[1].replace(",", ""))
+    return found
+
+
+def largest(role, most=8):
+    """Of one of 64 new leases at once: the functions that take most instructions, and the sum."""
+    before = functions("none-" + role)
+    of_one = {name: (times - before.get(name, 0)) / SIZES[64]
+              for name, times in functions("new-64-" + role).items()}
+    return sorted(of_one.items(), key=lambda item: -item[1])[:most], sum(of_one.values())
 
 
 def renewals(peers, requests=4096):

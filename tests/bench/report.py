@@ -41,6 +41,10 @@ def verdict(reached):
     return "reached" if reached else "**missed**"
 
 
+def is_missed(row):
+    return row[-1] == verdict(False)
+
+
 def goal(name, values, at_least=None, at_most=None, unit=""):
     """A row: figure, its spread, the goal, and whether the median reaches it."""
     median = statistics.median(values)

@@ -133,16 +133,23 @@ static void lower(const struct search *search, int v, const struct cidr *ip, str
 		*lowest = *ip;
 }
 
-/* The reservation: the lowest pool address in the peer's own allowed-ips, or of the file's. */
-static bool reserved(const struct search *search, int v, bool by_device, struct cidr *ip)
+/*
+ * The reservation: the lowest pool address in the peer's own allowed-ips, or of the file's. What we
+ * have put in or taken out since the reading is none.
+ */
+static bool reserved(const struct search *search, int v, struct cidr *ip)
 {
 	const struct reading *reading = search->book->reading;
 	const struct policy *policy = search->book->policy;
 	const struct device_peer *peer = &reading->peers[search->peer];
 
 	*ip = (struct cidr){ 0 };
-	for (uint32_t i = 0; by_device && i < peer->count; ++i)
-		lower(search, v, &reading->ips[peer->first + i].cidr, ip);
+	for (uint32_t i = 0; i < peer->count; ++i) {
+		const struct cidr *allowed = &reading->ips[peer->first + i].cidr;
+
+		if (!later_change(search->book, allowed))
+			lower(search, v, allowed, ip);
+	}
 	for (uint32_t i = 0; policy->head && i < policy->head->reservations; ++i) {
 		if (!memcmp(policy->reservations[i].key, search->key, KEY_LEN))
 			lower(search, v, &policy->reservations[i].ip, ip);
@@ -184,15 +191,13 @@ static bool choose(struct search *search, int v, struct cidr *ip)
 {
 	const struct lease *lease = lease_at(search->book, search->lease);
 	bool holds = lease && lease_holds(lease, v);
-	/* What the reading has may be what we have taken out since. */
-	bool stale = lease && order_is_later(search->book, lease->order);
 
 	/* What is held stays; once it has ended, the administrator's will comes first. */
-	if (!holds && reserved(search, v, !stale, ip))
+	if (!holds && reserved(search, v, ip))
 		return true;
 	if (lease && lease_ip(lease, v, ip) && available(search, ip))
 		return true;
-	return ((holds || stale) && reserved(search, v, true, ip)) || derived(search, v, ip) ||
+	return (holds && reserved(search, v, ip)) || derived(search, v, ip) ||
 	       oldest(search, v, ip);
 }
 

@@ -80,6 +80,23 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	has_allowed srv wg0 "${PUB[c1]}" 2001:db8::50/128
 }
 
+@test "reservation while another address is held: given as soon as that is released" {
+	two_hosts
+	up_server
+	wgq c1 up wg0
+	bound c1
+	local four six
+	four=$(v4 c1) six=$(v6 c1)
+	[ "$four" != 192.0.2.50 ]
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128,192.0.2.50/32"
+	on srv wg dynamic reload wg0
+	on srv wg dynamic release wg0 peer "${PUB[c1]}"
+	# Its client is called, and asks again before the device has been read since.
+	wait_for 10 bound c1 192.0.2.50 "$six"
+	lease_ended c1 "the administrator released it" "$four"
+	has_allowed srv wg0 "${PUB[c1]}" 192.0.2.50/32
+}
+
 @test "reservation in one family: what comes of the other does not touch it" {
 	two_hosts
 	server_has c1 192.0.2.50/32

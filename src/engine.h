@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the server's engine share. server.c has the loop, the messages and the
- * journal; session.c the connections; grant.c what is decided and in what order it is made good;
- * reconcile.c makes leases and device agree; link-locals.c gives peers theirs; calls.c takes
- * settings and calls whom they concern.
+ * What the files of the server's engine share. server.c has the loop and the messages; store.c the
+ * journal; status.c what people are told; session.c the connections; grant.c what is decided and in
+ * what order it is made good; reconcile.c makes leases and device agree; link-locals.c gives peers
+ * theirs; calls.c takes settings and calls whom they concern.
  */
 
 #ifndef ENGINE_H
@@ -224,6 +224,11 @@ void store_renamed(struct server *server, const struct server_journal *message);
 
 /* Writes anew a slice; asks for a new file when it's worth it. Returns when to be called again. */
 uint64_t store_turn(struct server *server, uint64_t now);
+
+/* --- status.c, as control_open() takes them: data is the server --- */
+
+size_t status_fill(void *data, uint64_t *cursor, char *buf);
+int status_release(void *data, const char *value);
 
 /* --- session.c --- */
 

@@ -67,6 +67,20 @@ bool server_setup_address(const struct server_setup *setup);
 /* A warning in the log for each pool that the host has no route to by way of the interface. */
 void server_setup_routes(const struct server_setup *setup);
 
+/* --- server-files.c --- */
+
+/*
+ * Opens and locks the journal, made if it is missing, and its folder. False after a line in the log
+ * that says what is wrong and how to mend it.
+ */
+bool server_files_open(struct server_setup *setup);
+
+/* Says that a journal begins, for who has lost one: its addresses may go to others. */
+void server_files_begun(const struct server_setup *setup);
+
+/* Removes one that was made by a start which then failed. */
+void server_files_drop_made(const struct server_setup *setup);
+
 /* Whether the journal in use is still the one that a start would read. */
 bool server_setup_journal_stands(const struct server_setup *setup);
 

@@ -8,7 +8,7 @@
 
 void hash_open(struct hash *hash, const uint8_t secret[static 16])
 {
-	for (uint8_t i = 0; i < sizeof(hash->words) / sizeof(*hash->words); ++i)
+	for (uint32_t i = 0; i < sizeof(hash->words) / sizeof(*hash->words); ++i)
 		hash->words[i] = siphash(secret, &i, sizeof(i));
 }
 

@@ -4,6 +4,8 @@
 # on, others are served, and memory and descriptors stay where they are. Where memory is not what is
 # measured, under the sanitizers. (What one message can be, protocol.bats has.)
 
+# shellcheck disable=SC2030,SC2031 # no test needs what another has set
+
 bats_require_minimum_version 1.5.0
 
 setup() {

@@ -3,6 +3,8 @@
 # What `show' prints of both daemons, for people, in `dump' and in `json'; and each counter, against
 # what has happened.
 
+# shellcheck disable=SC2030,SC2031 # no test needs what another has set
+
 bats_require_minimum_version 1.5.0
 
 REQUEST='request_ip=1\n\n'

@@ -126,12 +126,11 @@ static void undo_one(struct server *server, const struct undo *undo)
 }
 
 /* Carries a decision out in the table; the record is in the journal's buffer afterwards. */
-static bool apply(struct commit *commit, struct session *session, uint32_t peer, uint32_t known,
+static bool apply(struct commit *commit, struct session *session, uint32_t peer, uint32_t index,
 		  const struct decision *decision)
 {
 	struct server *server = commit->server;
 	struct undo *undo = &commit->undo[commit->count];
-	uint32_t index = known;
 	uint64_t expires = commit->now + decision->lease_time * UINT64_C(1000);
 	struct lease *lease;
 
@@ -348,7 +347,6 @@ static void consider(struct commit *commit, struct session *session)
 	struct server *server = commit->server;
 	uint32_t peer = identify(session, commit->now), lease;
 	const struct lease *l;
-	const uint8_t *key;
 
 	if (peer == DEVICE_NOBODY)
 		return;
@@ -356,8 +354,7 @@ static void consider(struct commit *commit, struct session *session)
 		refuse(session, REASON_LATER, STATUS_LATER);
 		return;
 	}
-	key = server->reading.peers[peer].key;
-	lease = leases_find(&server->leases, key);
+	lease = leases_find(&server->leases, server->reading.peers[peer].key);
 	if (lease != LEASE_NONE) {
 		reconcile_lease(server, lease, peer, false, commit->now);
 		l = &server->leases.list[lease];

@@ -245,7 +245,7 @@ static bool option_decode(struct options *options, const char *key, const char *
 {
 	int ret = options_add(options, key, value);
 
-	return !ret || ret == -ENOSPC; /* counted as dropped */
+	return !ret || ret == -ENOSPC; /* none of its kind is taken then */
 }
 
 static bool response_key(struct response *r, const char *key, const char *value)

@@ -2,7 +2,6 @@
 /* The memory file of a reading: how it is made, and how it is looked into. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -177,7 +176,7 @@ static int change(const char *name, struct wgpeer *peers)
 {
 	struct wgdevice device = { .first_peer = peers };
 
-	snprintf(device.name, sizeof(device.name), "%s", name);
+	strncpy(device.name, name, sizeof(device.name) - 1);
 	return ipc_set_device(&device);
 }
 
@@ -254,6 +253,6 @@ int device_mark(const char *name, uint32_t mark)
 {
 	struct wgdevice device = { .flags = WGDEVICE_HAS_FWMARK, .fwmark = mark };
 
-	snprintf(device.name, sizeof(device.name), "%s", name);
+	strncpy(device.name, name, sizeof(device.name) - 1);
 	return ipc_set_device(&device);
 }

@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 struct wgallowedip;
 struct wgdevice;
@@ -43,9 +42,9 @@ int kernel_set_device(const struct wgdevice *dev);
 int kernel_list_devices(struct name_list *list);
 
 /*
- * Connects to the UAPI socket of an interface. Returns a descriptor that the caller closes,
- * -ENOENT if there's no socket or nobody listens (so it is none of a userspace program), or
- * another -errno.
+ * Connects to the UAPI socket of an interface, by a name for which is_interface_name() is true.
+ * Returns a descriptor that the caller closes, -ENOENT if there's no socket or nobody listens (so
+ * it is none of a userspace program), or another -errno.
  */
 int uapi_connect(const char *interface);
 
@@ -58,8 +57,12 @@ int uapi_get_device(struct wgdevice **dev, const char *interface, int fd);
 /* As ipc_set_device(), over a connection of uapi_connect(). */
 int uapi_set_device(const struct wgdevice *dev, int fd);
 
-/* Writes the lines of a set request that make the changes in dev, without "set=1" and the end. */
-void uapi_write_device(FILE *f, const struct wgdevice *dev);
+/*
+ * Writes the lines of a set request that make the changes in dev, without "set=1" and the end, from
+ * `at' on, where there are uapi_device_room(dev) bytes. Returns the place behind, without a NUL.
+ */
+char *uapi_write_device(char *at, const struct wgdevice *dev);
+size_t uapi_device_room(const struct wgdevice *dev);
 
 /*
  * Takes one line of the answer to a get request. value is changed. Returns 0, -EPROTO for a

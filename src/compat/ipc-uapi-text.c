@@ -6,9 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
@@ -174,16 +172,19 @@ int uapi_parse_line(struct wgdevice *dev, const char *key, char *value)
 	return parse_device_line(dev, key, value);
 }
 
-static void write_key(FILE *f, const char *name, const uint8_t key[static WG_KEY_LEN])
+static char *write_key(char *at, const char *name, const uint8_t key[static WG_KEY_LEN])
 {
-	char hex[WG_KEY_LEN_HEX];
-
-	key_to_hex(hex, key);
-	fprintf(f, "%s=%s\n", name, hex);
-	explicit_bzero(hex, sizeof(hex));
+	at = text_put(at, name);
+	key_to_hex(at, key);
+	return text_put(at + WG_KEY_LEN_HEX - 1, "\n");
 }
 
-static void write_endpoint(FILE *f, const struct wgpeer *peer)
+static char *write_number(char *at, const char *name, uint32_t number)
+{
+	return text_put(text_number(text_put(at, name), number), "\n");
+}
+
+static char *write_endpoint(char *at, const struct wgpeer *peer)
 {
 	const struct sockaddr_in6 *addr6 = &peer->endpoint.addr6;
 	const struct sockaddr_in *addr4 = &peer->endpoint.addr4;
@@ -191,19 +192,21 @@ static void write_endpoint(FILE *f, const struct wgpeer *peer)
 
 	if (peer->endpoint.addr.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &addr4->sin_addr, ip, sizeof(ip));
-		fprintf(f, "endpoint=%s:%u\n", ip, ntohs(addr4->sin_port));
-	} else if (peer->endpoint.addr.sa_family == AF_INET6) {
+		at = text_put(text_put(at, "endpoint="), ip);
+		return write_number(at, ":", ntohs(addr4->sin_port));
+	}
+	if (peer->endpoint.addr.sa_family == AF_INET6) {
 		if (!addr6->sin6_scope_id || !if_indextoname(addr6->sin6_scope_id, zone + 1))
 			zone[0] = '\0';
 		inet_ntop(AF_INET6, &addr6->sin6_addr, ip, sizeof(ip));
-		fprintf(f, "endpoint=[%s%s]:%u\n", ip, zone, ntohs(addr6->sin6_port));
+		at = text_put(text_put(text_put(at, "endpoint=["), ip), zone);
+		return write_number(at, "]:", ntohs(addr6->sin6_port));
 	}
+	return at;
 }
 
-/* There may be many of these, and they are public: they need no format, and no care. */
-static void write_allowedips(FILE *f, const struct wgpeer *peer)
+static char *write_allowedips(char *at, const struct wgpeer *peer)
 {
-	char line[sizeof("allowed_ip=\n") + CIDR_STRLEN], *end;
 	const struct wgallowedip *allowedip;
 	struct cidr cidr;
 
@@ -212,53 +215,59 @@ static void write_allowedips(FILE *f, const struct wgpeer *peer)
 			continue;
 		cidr_host(&cidr, allowedip->family, &allowedip->ip6);
 		cidr.prefix = allowedip->cidr;
-		end = cidr_put(text_put(line, "allowed_ip="), &cidr);
-		*end++ = '\n';
-		fwrite(line, 1, end - line, f);
+		at = text_put(cidr_put(text_put(at, "allowed_ip="), &cidr), "\n");
 	}
+	return at;
 }
 
-static void write_public_key(FILE *f, const struct wgpeer *peer)
+static char *write_peer(char *at, const struct wgpeer *peer)
 {
-	char line[sizeof("public_key=\n") + TEXT_KEY_HEX], *end;
-
-	end = text_key_hex(text_put(line, "public_key="), peer->public_key);
-	*end++ = '\n';
-	fwrite(line, 1, end - line, f);
-}
-
-static void write_peer(FILE *f, const struct wgpeer *peer)
-{
-	write_public_key(f, peer);
+	/* This one is public, and needs no care. */
+	at = text_put(text_key_hex(text_put(at, "public_key="), peer->public_key), "\n");
 	if (peer->flags & WGPEER_UPDATE_ONLY)
-		fputs("update_only=true\n", f);
-	if (peer->flags & WGPEER_REMOVE_ME) {
-		fputs("remove=true\n", f);
-		return;
-	}
+		at = text_put(at, "update_only=true\n");
+	if (peer->flags & WGPEER_REMOVE_ME)
+		return text_put(at, "remove=true\n");
 	if (peer->flags & WGPEER_HAS_PRESHARED_KEY)
-		write_key(f, "preshared_key", peer->preshared_key);
-	write_endpoint(f, peer);
+		at = write_key(at, "preshared_key=", peer->preshared_key);
+	at = write_endpoint(at, peer);
 	if (peer->flags & WGPEER_HAS_PERSISTENT_KEEPALIVE_INTERVAL)
-		fprintf(f, "persistent_keepalive_interval=%u\n",
-			peer->persistent_keepalive_interval);
+		at = write_number(at, "persistent_keepalive_interval=",
+				  peer->persistent_keepalive_interval);
 	if (peer->flags & WGPEER_REPLACE_ALLOWEDIPS)
-		fputs("replace_allowed_ips=true\n", f);
-	write_allowedips(f, peer);
+		at = text_put(at, "replace_allowed_ips=true\n");
+	return write_allowedips(at, peer);
 }
 
-void uapi_write_device(FILE *f, const struct wgdevice *dev)
+char *uapi_write_device(char *at, const struct wgdevice *dev)
 {
 	const struct wgpeer *peer;
 
 	if (dev->flags & WGDEVICE_HAS_PRIVATE_KEY)
-		write_key(f, "private_key", dev->private_key);
+		at = write_key(at, "private_key=", dev->private_key);
 	if (dev->flags & WGDEVICE_HAS_LISTEN_PORT)
-		fprintf(f, "listen_port=%u\n", dev->listen_port);
+		at = write_number(at, "listen_port=", dev->listen_port);
 	if (dev->flags & WGDEVICE_HAS_FWMARK)
-		fprintf(f, "fwmark=%" PRIu32 "\n", dev->fwmark);
+		at = write_number(at, "fwmark=", dev->fwmark);
 	if (dev->flags & WGDEVICE_REPLACE_PEERS)
-		fputs("replace_peers=true\n", f);
+		at = text_put(at, "replace_peers=true\n");
 	for_each_wgpeer(dev, peer)
-		write_peer(f, peer);
+		at = write_peer(at, peer);
+	return at;
+}
+
+size_t uapi_device_room(const struct wgdevice *dev)
+{
+	/* Of the longest lines that there can be, and some; write_key() needs one byte more. */
+	enum { DEVICE = 160, PEER = 384, IP = sizeof("allowed_ip=\n") + CIDR_STRLEN };
+	const struct wgallowedip *allowedip;
+	const struct wgpeer *peer;
+	size_t room = DEVICE;
+
+	for_each_wgpeer(dev, peer) {
+		room += PEER;
+		for_each_wgallowedip(peer, allowedip)
+			room += IP;
+	}
+	return room;
 }

@@ -6,16 +6,17 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
 #include "backend.h"
 #include "containers.h"
+#include "text.h"
 
 #ifndef RUNSTATEDIR
 #define RUNSTATEDIR "/var/run"
@@ -50,12 +51,11 @@ static int open_socket(void)
 int uapi_connect(const char *interface)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd, ret, len;
+	int fd, ret;
 
-	len = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s%s", SOCKET_DIR, interface,
-		       SOCKET_SUFFIX);
-	if (len < 0 || (size_t)len >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
+	_Static_assert(sizeof(SOCKET_DIR "/" SOCKET_SUFFIX) + IFNAMSIZ <= sizeof(addr.sun_path),
+		       "RUNSTATEDIR is too long for the address of a socket");
+	text_put(text_put(text_put(addr.sun_path, SOCKET_DIR "/"), interface), SOCKET_SUFFIX);
 	fd = open_socket();
 	if (fd < 0)
 		return fd;
@@ -203,21 +203,13 @@ int uapi_get_device(struct wgdevice **out, const char *interface, int fd)
 
 int uapi_set_device(const struct wgdevice *dev, int fd)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	char *text = malloc(sizeof("set=1\n\n") + uapi_device_room(dev));
 	int ret, answer;
+	size_t len;
 
-	if (!f)
+	if (!text)
 		return -ENOMEM;
-	fputs("set=1\n", f);
-	uapi_write_device(f, dev);
-	fputs("\n", f);
-	ret = ferror(f) ? -ENOMEM : 0;
-	if (fclose(f) || ret) {
-		ret = -ENOMEM;
-		goto cleanup;
-	}
+	len = text_put(uapi_write_device(text_put(text, "set=1\n"), dev), "\n") - text;
 	ret = send_all(fd, text, len);
 	/* A program that refuses the first lines may answer and hang up before it has read all. */
 	if (!ret || ret == -EPIPE || ret == -ECONNRESET) {
@@ -225,9 +217,7 @@ int uapi_set_device(const struct wgdevice *dev, int fd)
 		if (!ret || (answer && answer != -EPROTO))
 			ret = answer;
 	}
-cleanup:
-	if (text)
-		explicit_bzero(text, len);
+	explicit_bzero(text, len);
 	free(text);
 	return ret;
 }

@@ -177,12 +177,10 @@ ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t size)
 
 static char *text_of(const struct wgdevice *dev, size_t *len)
 {
-	char *text = NULL;
-	FILE *f = open_memstream(&text, len);
+	char *text = malloc(uapi_device_room(dev));
 
-	must(f);
-	uapi_write_device(f, dev);
-	must(!fclose(f));
+	must(text);
+	*len = uapi_write_device(text, dev) - text;
 	return text;
 }
 

@@ -60,8 +60,7 @@ static void check_device(const struct wgdevice *dev)
 static char *read_text(const uint8_t *data, size_t len, uint8_t seed, size_t *text_len, int *ret)
 {
 	struct wgdevice *dev = (void *)1;
-	char *text = NULL;
-	FILE *f;
+	char *text, *end;
 
 	answer = (struct pieces){ data, len, seed };
 	*ret = uapi_get_device(&dev, "wg0", -1);
@@ -69,11 +68,11 @@ static char *read_text(const uint8_t *data, size_t len, uint8_t seed, size_t *te
 	if (*ret)
 		return NULL;
 	check_device(dev);
-	f = open_memstream(&text, text_len);
-	must(f);
-	uapi_write_device(f, dev);
-	fputs("errno=0\n\n", f);
-	fclose(f);
+	text = malloc(uapi_device_room(dev) + sizeof("errno=0\n\n"));
+	must(text);
+	end = uapi_write_device(text, dev);
+	must((size_t)(end - text) <= uapi_device_room(dev));
+	*text_len = text_put(end, "errno=0\n\n") - text;
 	free_wgdevice(dev);
 	return text;
 }

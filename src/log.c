@@ -2,6 +2,7 @@
 /* One place that knows where log lines go. */
 
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -17,11 +18,15 @@
 #include "log.h"
 #include "text.h"
 
-enum { LOG_HEAD = 48, LOG_TEXT = 1024 };
+/* Held: not more than what a pipe takes at once, so that others' lines do not come between. */
+enum { LOG_HEAD = 48, LOG_TEXT = 1024, LOG_HELD = PIPE_BUF };
 
 static char log_interface[IFNAMSIZ];
 static bool log_to_syslog, log_with_priority;
 static unsigned int log_burst, log_rate, log_left, log_dropped; /* burst 0: no limit */
+static char log_held[LOG_HELD];
+static size_t log_held_len;
+static bool log_holds;
 static time_t log_last; /* s, when the last line was to be logged */
 
 /* Whether standard error is the very stream that systemd says it connected to the journal. */
@@ -47,6 +52,28 @@ void log_background(void)
 	log_to_syslog = true;
 }
 
+static void log_put(const char *text, size_t len)
+{
+	/* Whom should it be told to, if that fails? */
+	(void)!write(STDERR_FILENO, text, len);
+}
+
+static void log_flush(void)
+{
+	if (log_held_len)
+		log_put(log_held, log_held_len);
+	log_held_len = 0;
+}
+
+void log_hold(bool hold)
+{
+	int saved = errno;
+
+	log_holds = hold;
+	log_flush();
+	errno = saved;
+}
+
 /* Writes the len bytes behind the first LOG_HEAD of a buffer, which has room for one more. */
 static void log_write(int priority, char *line, size_t len)
 {
@@ -66,10 +93,18 @@ static void log_write(int priority, char *line, size_t len)
 	at = text_put(at, "wg-dynamic: ");
 	if (*log_interface)
 		at = text_put(text_put(at, log_interface), ": ");
-	line[LOG_HEAD + len] = '\n';
-	memcpy(line + LOG_HEAD - (at - head), head, at - head);
-	/* Whom should it be told to, if that fails? */
-	(void)!write(STDERR_FILENO, line + LOG_HEAD - (at - head), at - head + len + 1);
+	line[LOG_HEAD + len++] = '\n';
+	line += LOG_HEAD - (at - head);
+	memcpy(line, head, at - head);
+	len += at - head;
+	if (log_held_len + len > LOG_HELD)
+		log_flush();
+	if (log_holds) {
+		memcpy(log_held + log_held_len, line, len);
+		log_held_len += len;
+	} else {
+		log_put(line, len);
+	}
 	errno = saved;
 }
 

@@ -32,6 +32,12 @@ void log_line(int priority, const char *format, ...) __attribute__((format(print
 void log_text(int priority, const char *text, size_t len);
 
 /*
+ * Until it is called with false, lines to standard error are gathered, to be written many at once;
+ * nothing may be waited for meanwhile. Keeps errno.
+ */
+void log_hold(bool hold);
+
+/*
  * Whether a line would be left out by the limit now; if so it counts as left out, and need not be
  * made.
  */

@@ -187,6 +187,7 @@ bool report(const struct server_log *log, const char *interface, bool serving)
 {
 	bool serves = true;
 
+	log_hold(true);
 	for (uint32_t i = 0; i < log->head.count; ++i) {
 		if (log->items[i].event == EVENT_FATAL && !serving) {
 			fatal(&log->items[i], interface);
@@ -195,5 +196,6 @@ bool report(const struct server_log *log, const char *interface, bool serving)
 			line(&log->items[i]);
 		}
 	}
+	log_hold(false);
 	return serves;
 }

@@ -117,16 +117,17 @@ def start_section(peers, starts):
             (number(peers), number(2 * peers)) + table(("", "s", "goal", ""), rows))
 
 
-def pool_section(last):
-    rows = [("first %d" % pools.FIRST, last["first p50"], last["first p99"], "", "")]
-    slower = last["last p50"] / last["first p50"]
-    rows.append(("last %d" % pools.SAMPLE, last["last p50"], "", "no slower than the first",
-                 verdict(slower <= 1.1)))
-    rows.append(("the very last", last["last"], "", "", verdict(last["last"] <= last["first p99"])))
+def pool_section(found):
+    first, last = ([statistics.median(one[key]) for one in found] for key in ("first", "last"))
+    rows = [("first %d" % pools.SAMPLE, spread(first), "", ""),
+            ("last %d" % pools.SAMPLE, spread(last), "", ""),
+            ("the very last", spread([one["last"][-1] for one in found]), "", ""),
+            goal("last to first", [b / a for a, b in zip(first, last)], at_most=1.1)]
     return ("The last address of a /16",
-            "New leases of IPv4 addresses, one at a time, us; the pool is full after the last. "
-            "As slow counts up to 1.1 times, and for a single one what the first's p99 was.\n\n" +
-            table(("", "p50", "p99", "goal", ""), rows))
+            "New leases of IPv4 addresses, us, one at a time, after %d others of that kind; the "
+            "pool is empty before the first, and full after the last. Medians of %d, and their "
+            "spread over the rounds; no slower (the goal) counts up to 1.1 times.\n\n" %
+            (pools.ALONE, pools.SAMPLE) + table(("", "us, or ratio", "goal", ""), rows))
 
 
 def run(options):
@@ -141,7 +142,7 @@ def run(options):
         elif not counts_instructions() and peers <= 10000:  # valgrind is slow
             counted[peers] = counting.renewals(peers)
     expiry = pools.expiry(min(pools.EXPIRING, max(sizes)))
-    last = pools.last_address()
+    last = [pools.last_address() for _ in range(options.rounds)]
     save("scale", {"start": start, "by peers": found, "instructions": counted, "expiry": expiry,
                    "last address": last})
     largest = found[sizes[-1]]

@@ -136,6 +136,7 @@ uninstall: in_front
 	done
 	@$(RM) -v $(patsubst %,'$(DESTDIR)$(BASHCOMPDIR)/%',$(completions)) \
 		$(patsubst %,'$(DESTDIR)$(SYSTEMDUNITDIR)/%',$(units_of_systemd))
+	@rmdir '$(DESTDIR)$(SYSTEMDUNITDIR)'/wg-quick@.service.d 2>/dev/null || true
 
 # --- in the source tree of wireguard-tools ---
 

@@ -199,6 +199,7 @@ exists() {
 	done
 	make "${args[@]}" uninstall
 	none find "$dest" ! -type d
+	[[ ! -e $dest/usr/local/lib/systemd/system/wg-quick@.service.d ]]
 	# Where wireguard-tools has its completion of wg, ours does not take its place.
 	make -s -o all "${args[@]}" PREFIX=/usr WITH_WGQUICK=no install
 	[[ -e $dest/usr/share/bash-completion/completions/wg-dynamic-server ]]

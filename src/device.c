@@ -190,30 +190,27 @@ static void ip_fill(struct wgallowedip *ip, const struct cidr *cidr)
 int device_allow(const char *name, const struct device_change *changes, size_t count)
 {
 	struct wgallowedip ips[DEVICE_BATCH];
-	struct wgpeer peers[DEVICE_BATCH];
-	size_t last = 0;
+	struct wgpeer peers[DEVICE_BATCH], *peer = NULL; /* large: only what is needed is zeroed */
 
-	/* Not all of them, which are large: mostly few are needed. */
-	memset(ips, 0, count * sizeof(*ips));
-	memset(peers, 0, count * sizeof(*peers));
 	for (size_t i = 0; i < count; ++i) {
+		ips[i] = (struct wgallowedip){ 0 };
+		ip_fill(&ips[i], &changes[i].ip);
 		/* Both addresses of a peer come one after the other: one entry for both. */
-		if (i && !memcmp(changes[i].key, peers[last].public_key, KEY_LEN)) {
+		if (peer && !memcmp(changes[i].key, peer->public_key, KEY_LEN)) {
 			ips[i - 1].next_allowedip = &ips[i];
 		} else {
-			last = i;
-			memcpy(peers[i].public_key, changes[i].key, KEY_LEN);
-			peers[i].flags = WGPEER_HAS_PUBLIC_KEY | WGPEER_UPDATE_ONLY;
-			peers[i].first_allowedip = &ips[i];
+			struct wgpeer *next = peer ? peer + 1 : peers;
+
+			*next = (struct wgpeer){
+				.flags = WGPEER_HAS_PUBLIC_KEY | WGPEER_UPDATE_ONLY,
+				.first_allowedip = &ips[i],
+			};
+			memcpy(next->public_key, changes[i].key, KEY_LEN);
+			if (peer)
+				peer->next_peer = next;
+			peer = next;
 		}
-		ip_fill(&ips[i], &changes[i].ip);
-		peers[last].last_allowedip = &ips[i];
-	}
-	for (size_t i = 1, before = 0; i < count; ++i) {
-		if (!peers[i].first_allowedip)
-			continue;
-		peers[before].next_peer = &peers[i];
-		before = i;
+		peer->last_allowedip = &ips[i];
 	}
 	return count ? change(name, peers) : 0;
 }

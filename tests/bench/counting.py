@@ -67,9 +67,10 @@ def count():
     return found
 
 
-def functions(name):
-    """Of a process that run() has counted: instructions by function, without what that calls."""
+def functions(name, inclusive=False):
+    """Of a process that run() has counted: instructions by function, with what it calls or not."""
     done = subprocess.run(["callgrind_annotate", "--auto=no", "--threshold=100",
+                           "--inclusive=%s" % ("yes" if inclusive else "no"),
                            os.path.join(FOLDER, name)], stdout=subprocess.PIPE, text=True,
                           check=True)
     found = {}
@@ -80,12 +81,11 @@ def functions(name):
     return found
 
 
-def largest(role, most=8):
-    """Of one of 64 new leases at once: the functions that take most instructions, and the sum."""
-    before = functions("none-" + role)
-    of_one = {name: (times - before.get(name, 0)) / SIZES[64]
-              for name, times in functions("new-64-" + role).items()}
-    return sorted(of_one.items(), key=lambda item: -item[1])[:most], sum(of_one.values())
+def of_one(role, inclusive=False):
+    """Likewise of one of 64 new leases at once, without what a server runs that has none."""
+    before = functions("none-" + role, inclusive)
+    return {name: (times - before.get(name, 0)) / SIZES[64]
+            for name, times in functions("new-64-" + role, inclusive).items()}
 
 
 def renewals(peers, requests=4096):

@@ -21,6 +21,16 @@ bool served_has(const struct served *served, const struct cidr *ip)
 	return false;
 }
 
+bool served_gave(const struct served *served, const uint8_t key[static 8], const struct cidr *ip)
+{
+	struct cidr derived;
+
+	cidr_derived(&derived, key);
+	if (!cidr_compare(&derived, ip))
+		return served->link_locals;
+	return cidr_is_host(ip) && served_has(served, ip);
+}
+
 bool served_add(struct served *served, const struct cidr *net)
 {
 	if (served_has(served, net))

@@ -27,6 +27,9 @@ bool served_add(struct served *served, const struct cidr *net);
 /* Whether the prefix lies in one of them. */
 bool served_has(const struct served *served, const struct cidr *ip);
 
+/* Whether a server of which this is all may have put the prefix into the AllowedIPs of a key. */
+bool served_gave(const struct served *served, const uint8_t key[static 8], const struct cidr *ip);
+
 /* Whether both say the same. */
 bool served_equal(const struct served *a, const struct served *b);
 

@@ -105,19 +105,50 @@ static int compare(const void *a, const void *b)
 	return diff ? diff : (x->number > y->number) - (x->number < y->number);
 }
 
-static void print(struct left *left, FILE *out)
+/* Sorts them by their keys, and keeps the last of each key and kind. */
+static void keep_last(struct left *left)
+{
+	struct entry *list = left->list;
+	uint32_t kept = 0;
+
+	if (left->count)
+		qsort(list, left->count, sizeof(*list), compare);
+	for (uint32_t i = 0; i < left->count; ++i) {
+		if (i + 1 == left->count || memcmp(list[i + 1].key, list[i].key, KEY_LEN) ||
+		    list[i + 1].link_local != list[i].link_local)
+			list[kept++] = list[i];
+	}
+	left->count = kept;
+}
+
+/* The engine has written the journal: as of one that runs, only what is noted counts. */
+static int check_noted(const struct left *left)
+{
+	struct served served;
+	char text[CIDR_STRLEN];
+
+	if (!show_served(left->interface, &served))
+		return 1;
+	for (uint32_t i = 0; i < left->count; ++i) {
+		const struct entry *entry = &left->list[i];
+
+		for (int v = V4; v < FAMILIES; ++v) {
+			if (entry->ip[v].family && !served_gave(&served, entry->key, &entry->ip[v]))
+				return show_unknown(left->interface, SERVER,
+						    cidr_format(text, &entry->ip[v]));
+		}
+	}
+	return 0;
+}
+
+static void print(const struct left *left, FILE *out)
 {
 	const uint8_t *last = NULL;
 	char text[CIDR_STRLEN], key[WG_KEY_LEN_BASE64];
 
-	if (left->count)
-		qsort(left->list, left->count, sizeof(*left->list), compare);
 	for (uint32_t i = 0; i < left->count; ++i) {
 		const struct entry *entry = &left->list[i];
 
-		if (i + 1 < left->count && !memcmp(entry[1].key, entry->key, KEY_LEN) &&
-		    entry[1].link_local == entry->link_local)
-			continue;
 		for (int v = V4; v < FAMILIES; ++v) {
 			if (!entry->ip[v].family)
 				continue;
@@ -179,8 +210,12 @@ static int left_by_server(const char *interface, FILE *out)
 							  strerror(errno));
 	ret = read_journal(&left, fd, path);
 	close(fd);
-	if (!ret && is_same_place(&left.place, interface))
-		print(&left, out);
+	if (!ret && is_same_place(&left.place, interface)) {
+		keep_last(&left);
+		ret = check_noted(&left);
+		if (!ret)
+			print(&left, out);
+	}
 	free(left.list);
 	return ret;
 }

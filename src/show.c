@@ -18,7 +18,6 @@
 #include "encoding.h"
 #include "log.h"
 #include "network-state.h"
-#include "served.h"
 #include "show.h"
 
 #define COUNTER_PREFIX "counter_"
@@ -151,6 +150,27 @@ static void make_printable(char *line)
 
 /* --- allowed-ips --- */
 
+bool show_served(const char *interface, struct served *served)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	snprintf(path, sizeof(path), STATEDIR "/%s.served", interface);
+	ret = served_read(served, AT_FDCWD, path);
+	if (ret)
+		log_failure("cannot read %s: %s", path,
+			    ret == -EILSEQ ? "no server has written this" : strerror(-ret));
+	return !ret;
+}
+
+int show_unknown(const char *interface, enum kind role, const char *ip)
+{
+	return log_failure("the %s says that it has put %s into AllowedIPs, of which %s/%s.%s, its "
+			   "monitor's, does not know", record_kinds[role].name, ip,
+			   role == SERVER ? STATEDIR : CONTROL_DIR, interface,
+			   role == SERVER ? "served" : "client.state");
+}
+
 /*
  * In the form of `wg show INTERFACE allowed-ips': a line for each key, however long. SaveConfig
  * leaves out what is printed here, so an engine that has been taken over must not have it forget
@@ -168,34 +188,22 @@ struct allowed {
 /* False after a line in the log. */
 static bool allowed_begin(struct allowed *a, const struct record *r)
 {
-	char path[PATH_MAX];
-	int ret = 0;
-
 	memset(a, 0, sizeof(*a));
-	snprintf(path, sizeof(path), STATEDIR "/%s.served", r->interface);
 	if (r->style == ALLOWED && r->role == SERVER)
-		ret = served_read(&a->served, AT_FDCWD, path);
-	else if (r->style == ALLOWED)
+		return show_served(r->interface, &a->served);
+	if (r->style == ALLOWED)
 		network_state_read(&a->network, r->interface);
-	if (ret)
-		log_failure("cannot read %s: %s", path,
-			    ret == -EILSEQ ? "no server has written this" : strerror(-ret));
-	return !ret;
+	return true;
 }
 
 static bool is_noted(const struct allowed *a, enum kind role, const struct cidr *ip)
 {
-	struct cidr derived;
 	int route;
 
-	if (role == CLIENT) {
-		route = network_state_route(&a->network, ip);
-		return route >= 0 && a->network.allowed[route];
-	}
-	cidr_derived(&derived, a->key);
-	if (!cidr_compare(&derived, ip))
-		return a->served.link_locals;
-	return cidr_is_host(ip) && served_has(&a->served, ip);
+	if (role == SERVER)
+		return served_gave(&a->served, a->key, ip);
+	route = network_state_route(&a->network, ip);
+	return route >= 0 && a->network.allowed[route];
 }
 
 /* False for what the monitor has not noted. */
@@ -279,10 +287,7 @@ static int log_broken(const struct record *r, const struct allowed *allowed, int
 	const char *name = record_kinds[r->role].name;
 
 	if (error == EPERM)
-		return log_failure("the %s says that it has put %s into AllowedIPs, of which "
-				   "%s/%s.%s, its monitor's, does not know", name,
-				   allowed->unknown, r->role == SERVER ? STATEDIR : CONTROL_DIR,
-				   r->interface, r->role == SERVER ? "served" : "client.state");
+		return show_unknown(r->interface, r->role, allowed->unknown);
 	return log_failure("the answer of the %s breaks off%s", name,
 			   error == ETIMEDOUT ? ": it takes too long" :
 			   error == EFBIG ? ": it is too long" : "");

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "served.h"
+
 enum { FIELDS = 13, VALUE = 8192 }; /* room for a list of all that can be pushed */
 
 enum style { PEOPLE, DUMP, JSON, ALLOWED };
@@ -59,6 +61,12 @@ void json_end(const struct record *r);
  */
 void json_daemon(const char *interface, const char *records);
 void json_finish(void);
+
+/* Reads what the server's monitor has noted. False after a line that says why it can't. */
+bool show_served(const char *interface, struct served *served);
+
+/* Says that ip is claimed to be leased, and not noted; returns 1, to be returned from main. */
+int show_unknown(const char *interface, enum kind role, const char *ip);
 
 /*
  * Prints, as `allowed-ips', what a daemon that does not run has left in AllowedIPs. Returns 0; 1

@@ -167,6 +167,16 @@ peers_saved() { # the configuration has that alone.
 	wgq srv up wg0
 	wgq c1 up wg0
 	kill_all srv server
+	# The engine may have written there what it likes.
+	on srv cp /var/lib/wg-dynamic/wg0.served /run/served
+	echo 198.51.100.0/24 | on srv tee /var/lib/wg-dynamic/wg0.served >/dev/null
+	run on srv wg dynamic show wg0 allowed-ips
+	[[ $status == 1 && $output == "wg-dynamic: wg0: the server says that it has put "* && \
+		$output == *" into AllowedIPs, of which /var/lib/wg-dynamic/wg0.served, its monitor's, does not know" ]]
+	run wgq srv save wg0
+	[[ $status == 1 && $output == *"Warning: \`/etc/wireguard/wg0.conf' is left as it was"* ]]
+	on srv cp /run/served /var/lib/wg-dynamic/wg0.served
+	on srv wg dynamic show wg0 allowed-ips
 	on srv sed -i '2s/./X/' $journal
 	run on srv wg dynamic show wg0 allowed-ips
 	[[ $status == 1 && $output == "wg-dynamic: wg0: $journal, line 2 is damaged"* ]]

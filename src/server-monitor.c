@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -657,14 +658,17 @@ int server_monitor(const struct server_setup *setup)
 {
 	static const struct sandbox_engine engine = { server_engine, FILTER_SERVER, FILES };
 	const uint64_t capabilities = UINT64_C(1) << CAP_NET_ADMIN;
+	uint8_t secret[JOURNAL_SECRET]; /* not the engine's, who could choose what meets */
 	int spawner, ret;
 
+	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+		return log_failure("cannot get random numbers: %s", strerror(errno));
 	monitor.setup = *setup;
 	monitor.stop_at = monitor.routes_at = monitor.read_at = NEVER;
 	monitor.guard.pools = setup->config.pools;
 	monitor.guard.policy = &monitor.setup.config.policy;
 	monitor.guard.link_locals = setup->config.message.link_locals;
-	hash_open(&monitor.guard.changes.hash, setup->start.secret);
+	hash_open(&monitor.guard.changes.hash, secret);
 	monitor.reading_fd = setup->reading_fd;
 	monitor.reading = (struct server_reading){
 		.head.type = SERVER_READING,

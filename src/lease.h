@@ -80,8 +80,8 @@ uint32_t leases_owner(const struct leases *leases, const struct cidr *ip);
 
 /*
  * What index has in the family of ip is from now on this address, held so; leases_expire_at() says
- * until when, before or after. An address that it had
- * there before is forgotten, and so is whoever else remembered this one.
+ * until when, before or after. An address that it had there before is forgotten, and so is whoever
+ * else remembered this one.
  */
 void leases_set(struct leases *leases, uint32_t index, enum holding holding,
 		const struct cidr *ip);

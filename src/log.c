@@ -179,6 +179,8 @@ void log_text(int priority, const char *text, size_t len)
 
 	if (!log_take())
 		return;
+	if (len > LOG_TEXT)
+		len = LOG_TEXT;
 	memcpy(line + LOG_HEAD, text, len);
 	log_write(priority, line, len);
 }

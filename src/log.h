@@ -28,7 +28,7 @@ void log_limit(unsigned int burst, unsigned int rate);
 /* One line, without its newline; priority as in syslog(3). Keeps errno. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Likewise a line of at most 1 KiB that is text already, not ended by a NUL. */
+/* Likewise a line that is text already, not ended by a NUL; of more than 1 KiB, the first. */
 void log_text(int priority, const char *text, size_t len);
 
 /*

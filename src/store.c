@@ -18,6 +18,7 @@
 
 enum {
 	RECORD = 128, /* bytes, about as long as a record is */
+	RESERVED = 1 << 20, /* keys: the peers that a device of the kernel may have */
 	DEAD_ALLOWED = 1024, /* records, before a small file is worth writing anew */
 	SYNC_SLICES = 8, /* so that no single fdatasync() takes long */
 	RETRY_MS = 5000,
@@ -116,14 +117,15 @@ bool store_load(struct server *server)
 	};
 	struct journal_result result;
 	struct stat st;
+	off_t keys;
 	int ret;
 
 	/*
 	 * For as many keys as it has at least, if no more than half of it is dead: to make a table
 	 * larger again and again takes long.
 	 */
-	if (!fstat(server->journal.fd, &st))
-		leases_reserve(&server->leases, st.st_size / RECORD / 2);
+	keys = fstat(server->journal.fd, &st) ? 0 : st.st_size / RECORD / 2;
+	leases_reserve(&server->leases, keys < RESERVED ? keys : RESERVED);
 	ret = journal_replay(server->journal.fd, &reader, &result);
 	if (ret == -EILSEQ)
 		return fatal(server, REASON_JOURNAL_DAMAGED, result.damaged_line);

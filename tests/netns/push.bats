@@ -47,14 +47,15 @@ clean() { # nothing is left of what was pushed.
 	routed && not on c1 test -e /run/wg-dynamic/wg0.client.state
 }
 
-call() { # HOST FROM PORT [TEXT]: a datagram to the client.
-	on "$1" python3 - "$2" "$3" "${LL[c1]}" "${4-call=1\n\n}" <<-'EOF'
+call() { # HOST FROM PORT [TEXT [TIMES]]: datagrams to the client.
+	on "$1" python3 - "$2" "$3" "${LL[c1]}" "${4-call=1\n\n}" "${5-1}" <<-'EOF'
 		import socket, sys
 		scope = socket.if_nametoindex("wg0")
 		s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 		s.bind((sys.argv[1], int(sys.argv[2]), 0, scope))
 		text = sys.argv[4].encode().decode("unicode_escape").encode()
-		s.sendto(text, (sys.argv[3], 970, 0, scope))
+		for _ in range(int(sys.argv[5])):
+		    s.sendto(text, (sys.argv[3], 970, 0, scope))
 	EOF
 }
 
@@ -495,9 +496,7 @@ switches() { # how often the monitor has been woken.
 	call srv fe80:: 970 'call=1\n\n\n'
 	sleep 1
 	[ "$(asked)" -eq 1 ]
-	call srv fe80:: 970
-	call srv fe80:: 970
-	call srv fe80:: 970
+	call srv fe80:: 970 'call=1\n\n' 3
 	wait_for 2 at_least 2 asked
 	sleep 1.2
 	[ "$(asked)" -eq 2 ]

@@ -32,8 +32,9 @@ static void hint_unreachable(char *buf, size_t size, const struct client_setup *
 
 	cidr_format(text, &setup->link_local);
 	if (has_shaken_hands(setup))
-		snprintf(buf, size, ": there has been a handshake, so is %s in the AllowedIPs of "
-			 "our peer on the server, and TCP port 970 open there?", text);
+		snprintf(buf, size, ": there has been a handshake, so does `wg dynamic server' run "
+			 "there, is %s in the AllowedIPs of our peer, and TCP port 970 open?",
+			 text);
 	else
 		snprintf(buf, size, ": there has been no handshake yet: is the server up, is our "
 			 "public key that of a peer there, with AllowedIPs %s, and is the "

@@ -13,6 +13,7 @@ import importlib
 import os
 import platform
 import signal
+import subprocess
 import sys
 import time
 
@@ -23,12 +24,28 @@ from world import TOOLS, Failure  # noqa: E402
 PARTS = ("rates", "scale", "client", "simulation")
 
 
+def said(*words):
+    """What a program prints, if it is there and succeeds."""
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          check=False)
+    return done.stdout.strip() if not done.returncode else "unknown"
+
+
+def filesystem():
+    """Of the folder in which all servers keep their leases."""
+    name = said("stat", "-f", "-c", "%T", TOOLS)
+    if name in ("tmpfs", "ramfs"):
+        sys.exit("build/bench is on %s, where fdatasync() costs nothing: use a disk" % name)
+    return name
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return "%d x %s, Linux %s, load at the start %.1f" % (
+    return "wg-dynamic %s; %d x %s, Linux %s, %s, load at the start %.1f" % (
+        said("git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty"),
         os.cpu_count(), models[0] if models else platform.machine(), platform.release(),
-        os.getloadavg()[0])
+        filesystem(), os.getloadavg()[0])
 
 
 def exists(part):
@@ -46,7 +63,7 @@ def main():
     parts = options.parts or [part for part in PARTS if exists(part)]
     for part in parts:
         if part not in PARTS or not exists(part):
-            sys.exit("%s: there is no such part" % part)
+            sys.exit("%s: there is no such part, but %s" % (part, ", ".join(PARTS)))
     if os.geteuid():
         sys.exit("hosts are namespaces, which only root can make: use sudo")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))

@@ -81,11 +81,11 @@ def functions(name, inclusive=False):
     return found
 
 
-def of_one(role, inclusive=False):
-    """Likewise of one of 64 new leases at once, without what a server runs that has none."""
-    before = functions("none-" + role, inclusive)
-    return {name: (times - before.get(name, 0)) / SIZES[64]
-            for name, times in functions("new-64-" + role, inclusive).items()}
+def of_one(kind, c, role, inclusive=False):
+    """Likewise of one request of those that count() has counted."""
+    before = functions(("none" if kind == "new" else "new-%d" % c) + "-" + role, inclusive)
+    return {name: (times - before.get(name, 0)) / SIZES[c]
+            for name, times in functions("%s-%d-%s" % (kind, c, role), inclusive).items()}
 
 
 def renewals(peers, requests=4096):

@@ -10,8 +10,8 @@ import subprocess
 import time
 
 from counting import ROLES
-from observe import counts_instructions, cpu_seconds, instructions, memory
-from watch import compactions, first_reading, longer, quantile, readings, split
+from observe import counts_instructions, cpu_seconds, instructions, memory, peak
+from watch import compactions, first_reading, longer, longest_at, quantile, readings, split
 from world import TOOLS, Failure, World, processes, wait_for
 
 PACE = 200  # requests a second, of which each is timed
@@ -25,12 +25,6 @@ def say(text, *values):
     print("scale: " + text % values, flush=True)
 
 
-def well(result):
-    if result["failed"]:
-        raise Failure("requests failed: %s" % result["failures"])
-    return result
-
-
 def spent(pids, work):
     """Processor time of each process meanwhile, in us, and what work() returns."""
     before = cpu_seconds(pids)
@@ -42,7 +36,7 @@ class Large:
     """The server, its device, and what is measured on them, in this order."""
 
     def __init__(self, world, peers):
-        self.world, self.peers, self.leases = world, peers, 0
+        self.world, self.peers, self.reader_peak = world, peers, 0
         world.tunnel()
         self.device = world.device(peers)
         self.server = world.server()
@@ -59,7 +53,7 @@ class Large:
         pids = processes(self.server.pid)
 
         def some(first, end):
-            return well(self.world.load(c=64, n=end - first, p=end - first, f=first + 1))
+            return self.world.load(c=64, n=end - first, p=end - first, f=first + 1)
 
         whole = 0
         if ends[0]:
@@ -69,7 +63,8 @@ class Large:
         for first, end in zip(ends, ends[1:]):
             times, result = spent(pids, lambda first=first, end=end: some(first, end))
             whole += sum(times)
-            found.append({"cpu": sum(times) / (end - first), "rate": result["rate"]})
+            times = [us / (end - first) for us in times]
+            found.append({"cpu": sum(times), **dict(zip(ROLES, times)), "rate": result["rate"]})
         counts = self.world.device_counts(self.device)
         if counts["allowed_ips"] != 3 * self.peers:
             raise Failure("not all leases are on the device: %s" % counts)
@@ -81,6 +76,7 @@ class Large:
             began = time.monotonic()
             wait_for(lambda: any(start > began + 0.01 for start, _ in watch.intervals), patience,
                      0.05)
+        self.reader_peak = max(self.reader_peak, watch.peak)
         return next(end - start for start, end in watch.intervals if start > began + 0.01)
 
     def quiet(self):
@@ -90,7 +86,9 @@ class Large:
 
     def memory(self):
         self.quiet()
-        return memory(processes(self.server.pid))
+        pids = processes(self.server.pid)
+        return {**memory(pids), "peak": {**{role: peak(pid) for role, pid in zip(ROLES, pids)},
+                                         "reader": self.reader_peak}}
 
     def paced(self, seconds, watch=None):
         """
@@ -98,7 +96,7 @@ class Large:
         happened; and of those during which nothing did.
         """
         with readings(self.server) as read, watch or read:
-            result = well(self.world.load(r=PACE, t=seconds, p=self.peers, s=PACE * seconds))
+            result = self.world.load(r=PACE, t=seconds, p=self.peers, s=PACE * seconds)
         intervals = (watch or read).intervals
         if not intervals:
             raise Failure("what is to be watched did not happen in %d s" % seconds)
@@ -106,6 +104,7 @@ class Large:
         during, else_ = split(result["slowest"], intervals if watch else read, read)
         return {"times": len(intervals),
                 "seconds": max(end - start for start, end in intervals),
+                "longest at": longest_at(result["slowest"], intervals if watch else read),
                 **{"%s %s" % (name, key): value
                    for name, times in (("during", during), ("else", else_))
                    for key, value in (("requests", len(times)), ("p50", quantile(times, 0.5)),
@@ -135,9 +134,12 @@ class Large:
                 if time.monotonic() > began + 120:
                     raise Failure("no answer after a start: %s" % answer.stdout)
         whole = time.monotonic() - began
+        if watch.unfinished:
+            raise Failure("the first reading was too short to be seen")
         first = watch.intervals[0]
+        cpu = [us for us, _ in cpu_seconds(processes(self.server.pid))]
         return {"seconds": whole, "reading": first[1] - first[0],
-                "rest": whole - (first[1] - first[0])}
+                "rest": whole - (first[1] - first[0]), **dict(zip(ROLES, cpu))}
 
     def compaction(self):
         """Renewals up to where the journal is worth being written anew; then the pace."""
@@ -147,7 +149,7 @@ class Large:
         missing = 2 * self.peers + 1024 - records - 5 * PACE
         say("compaction, after %d renewals", max(missing, 0))
         if missing > 0:
-            well(self.world.load(c=64, n=missing, p=self.peers))
+            self.world.load(c=64, n=missing, p=self.peers)
         return self.paced(40, compactions(self.world))
 
     def costs(self, rounds):
@@ -163,8 +165,8 @@ class Large:
     def cost(self):
         pids = processes(self.server.pid)
         renewals = {"c": 64, "n": COUNTED, "p": self.peers}
-        alone = well(self.world.load(c=1, n=4000, p=self.peers))
-        times, result = spent(pids, lambda: well(self.world.load(**renewals)))
+        alone = self.world.load(c=1, n=4000, p=self.peers)
+        times, result = spent(pids, lambda: self.world.load(**renewals))
         times = [us / COUNTED for us in times]
         found = {"cpu": sum(times), **dict(zip(ROLES, times)), "rate": result["rate"],
                  "p50 alone": alone["p50"]}

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 enum {
-	RECORD = 170, /* bytes: two addresses of a lease */
+	RECORD = 128, /* bytes: a lease of two addresses in our journal */
 	READY = 1024,
 	EVENTS = 256,
 };

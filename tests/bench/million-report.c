@@ -64,8 +64,9 @@ static void times(const char *what, uint32_t *list, uint64_t n, const char *cons
 	median = figure(names[1], n ? list[n / 2] : 0);
 	most = figure(names[2], n ? list[n * 99 / 100] : 0);
 	longest = figure(names[3], n ? list[n - 1] : 0);
-	printf("| %s | %" PRIu64 " | %" PRIu32 " s | %" PRIu32 " s | %" PRIu32 " s |\n", what, n,
-	       median, most, longest);
+	if (n)
+		printf("| %s | %" PRIu64 " | %" PRIu32 " s | %" PRIu32 " s | %" PRIu32 " s |\n", what, n,
+		       median, most, longest);
 }
 
 /* A second of a million clients: chance is as much of it with fewer in as many more seconds. */
@@ -159,7 +160,7 @@ void report(void)
 	       "%.1f requests a second are the mean of the day.\n\n",
 	       plan.clients, plan.storm ? " that start in the same second" : "", plan.lease,
 	       plan.sleep, plan.outage,
-	       plan.refused ? "connections refused" : "silence", plan.restart, plan.capacity, mean);
+	       plan.refused ? "connections refused" : "nobody answers", plan.restart, plan.capacity, mean);
 	load(mean);
 	clients_tell();
 	server_journal(&growth);

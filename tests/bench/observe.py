@@ -100,6 +100,14 @@ def _fields(path):
     return fields
 
 
+def peak(pid):
+    """The most that it has ever had resident, in bytes; 0 when it has ended."""
+    try:
+        return _fields("/proc/%d/status" % pid).get("VmHWM", 0)
+    except OSError:
+        return 0
+
+
 def _frames(pid, skip):
     """The page frames that are resident, of all mappings but those whose line has skip in it."""
     frames = set()
@@ -126,10 +134,10 @@ def memory(pids, apart="wg-dynamic device"):
     sums = {"rss": 0, "anon": 0, "pss": 0}
     frames, all_frames = set(), set()
     for pid in pids:
-        status = _fields("/proc/%d/status" % pid)
-        sums["rss"] += status["VmRSS"]
-        sums["anon"] += status["RssAnon"]
-        sums["pss"] += _fields("/proc/%d/smaps_rollup" % pid)["Pss"]
+        # Not those of its status, which the kernel counts for each processor, and adds up late.
+        rollup = _fields("/proc/%d/smaps_rollup" % pid)
+        for key, field in (("rss", "Rss"), ("anon", "Anonymous"), ("pss", "Pss")):
+            sums[key] += rollup[field]
         frames |= _frames(pid, apart)
         all_frames |= _frames(pid, None)
     frames.discard(0)

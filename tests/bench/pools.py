@@ -3,7 +3,7 @@
 
 import time
 
-from large import PACE, say, well
+from large import PACE, say
 from watch import quantile, split
 from world import Failure, World
 
@@ -29,18 +29,18 @@ def expiry(number=EXPIRING):
         others = 2000
         device = world.device(number + others)
         world.server()
-        well(world.load(c=64, n=others, p=others, f=number + 1))
+        world.load(c=64, n=others, p=others, f=number + 1)
         size, end = number // BATCHES, time.monotonic() + WAIT
         for i in range(BATCHES):
             left = end - time.monotonic()
             if left < 12:
                 raise Failure("leases are granted too slowly for them to end together")
             time.sleep(left % 1)
-            well(world.load(c=64, n=size, p=size, f=1 + i * size,
-                            q=LEASE % round(end - time.monotonic())))
+            world.load(c=64, n=size, p=size, f=1 + i * size,
+                       q=LEASE % round(end - time.monotonic()))
         before = world.device_counts(device)["allowed_ips"]
         time.sleep(end - time.monotonic() - 10)
-        result = well(world.load(r=PACE, t=25, p=others, f=number + 1, s=25 * PACE))
+        result = world.load(r=PACE, t=25, p=others, f=number + 1, s=25 * PACE)
         after = world.device_counts(device)["allowed_ips"]
         if before - after != 2 * number:
             raise Failure("%d addresses were to be taken out, but %d were" %
@@ -65,15 +65,15 @@ def last_address():
 
         def some(first):
             count = ALONE + SAMPLE
-            result = well(world.load(c=1, n=count, p=count, f=first, s=count, **one))
+            result = world.load(c=1, n=count, p=count, f=first, s=count, **one)
             return [us for _, us in sorted(result["slowest"])[-SAMPLE:]]
 
         first = some(1)
         rest = POOL[1] - 2 * (ALONE + SAMPLE)
-        well(world.load(c=64, n=rest, p=rest, f=ALONE + SAMPLE + 1, **one))
+        world.load(c=64, n=rest, p=rest, f=ALONE + SAMPLE + 1, **one)
         last = some(ALONE + SAMPLE + rest + 1)
         # And there is none any more.
-        none = world.load(c=1, n=1, p=1, f=POOL[1] + 1, **one)
+        none = world.load(refused=True, c=1, n=1, p=1, f=POOL[1] + 1, **one)
         if not none["failed"]:
             raise Failure("there was an address left in a pool that is full")
         return {"first": first, "last": last}

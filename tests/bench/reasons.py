@@ -68,12 +68,13 @@ def latency(results, name):
             (*figures, " and its way to the device and back" if name == "new" else ""))
 
 
-# What a new lease is made of: process, function with all that it calls, and what that does.
+# What a request is made of: process, function with all that it calls, and what that does.
 PARTS = (
     ("engine", "request_decode", "the request is read"),
-    ("engine", "decide", "two addresses are chosen, and nobody else has them"),
+    ("engine", "decide", "addresses are chosen, and nobody else has them"),
     ("engine", "store_lease", "the record for the journal, with its checksum"),
     ("engine", "leases_set", "the tables of leases"),
+    ("engine", "leases_expire_at", "when it ends"),
     ("engine", "changes_note", "what was changed since the last reading"),
     ("engine", "response_encode", "the answer"),
     ("monitor", "guard_allow", "the order is judged again, by the process that may carry it out"),
@@ -83,17 +84,27 @@ PARTS = (
 )
 
 
-def instructions():
-    rows, whole = [], 0
-    for role in ("engine", "monitor"):
-        found, rest = counting.of_one(role, inclusive=True), sum(counting.of_one(role).values())
-        whole += rest
-        for _, name, what in (part for part in PARTS if part[0] == role):
-            rows.append((role, what, name + "()", found.get(name, 0)))
-            rest -= found.get(name, 0)
-        rows.append((role, "connections, messages, memory, and all else", "", rest))
-    largest = [value for role in ("engine", "monitor") for value in counting.of_one(role).values()]
-    return ("\nWhere they go, of a new lease, 64 at once (`callgrind_annotate --inclusive=yes`; what "
-            "a server without requests runs is taken off). Nothing stands out: the function with "
-            "most instructions of its own has %.0f %% of all.\n\n" % (100 * max(largest) / whole) +
-            table(("process", "what", "", "instructions"), [*rows, ("both", "all", "", whole)]))
+def instructions(missed):
+    """missed: the pairs of kind and number at once."""
+    kinds = {"new": "new leases", "renewals": "renewals"}
+    columns, largest = [], []
+    for kind, c in missed:
+        column, whole = [], 0
+        for role in ("engine", "monitor"):
+            alone = counting.of_one(kind, c, role)
+            found = counting.of_one(kind, c, role, inclusive=True)
+            parts = [found.get(name, 0) for of, name, _ in PARTS if of == role]
+            column += [*parts, sum(alone.values()) - sum(parts)]
+            whole += sum(alone.values())
+            largest += [(times / whole, name) for name, times in alone.items()]
+        columns.append([*column, whole])
+    what = [(role, *part) for role in ("engine", "monitor") for part in
+            (*((what, name + "()") for of, name, what in PARTS if of == role),
+             ("connections, messages, memory, and all else", ""))]
+    share, name = max(largest)
+    return ("\nWhere they go, of one request (`callgrind_annotate --inclusive=yes`; what a server "
+            "without these requests runs is taken off). The function with most instructions of its "
+            "own is %s(), which has %.0f %% of all.\n\n" % (name, 100 * share) +
+            table(("process", "what", "", *("%s, %d at once" % (kinds[kind], c)
+                                            for kind, c in missed)),
+                  zip(*zip(*[*what, ("both", "all", "")]), *columns)))

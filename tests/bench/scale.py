@@ -7,7 +7,7 @@ import counting
 import large
 import pools
 from observe import counts_instructions
-from report import goal, number, save, spread, table, verdict
+from report import goal, is_missed, number, save, spread, table, verdict
 
 SIZES = (100, 10000, 100000, 500000)
 PER_PEER = 320  # bytes
@@ -45,7 +45,15 @@ def memory_section(start, found):
              number(both["pages"] / 1000), verdict(both["pages"] <= AT_START),
              number(none["rss"] / 1000), number(2 * none["rss"] / 1000)) +
             table(("", "RSS", "of it anonymous", "Pss", "counted once", "reading", "bytes a peer",
-                   "goal", ""), rows))
+                   "goal", ""), rows) +
+            "\nThe most that each process ever had resident until then, kB, readings that it has "
+            "mapped included (two while one follows the other); and the one that reads the device "
+            "every %d s, and ends.\n\n" % large.READING +
+            table(("", *counting.ROLES, "reading the device"), [
+                (number(peers) + " peers" + name, *(result[key]["peak"][role] / 1000 for role in
+                                                    (*counting.ROLES, "reader")))
+                for peers, result in found.items()
+                for name, key in (("", "memory"), (", after a start", "memory after a start"))]))
 
 
 def growth_section(found, counted):
@@ -60,6 +68,8 @@ def growth_section(found, counted):
             more = (spread([cost["p50 alone"] for cost in cost_of]), number(counted.get(peers, "")),
                     "") if what == "renewals" else ("", "", found[peers]["new"]["all"])
             rows.append((what, number(peers), spread(cpu[peers]), "%.2f" % times,
+                         *(statistics.median(cost[role] for cost in cost_of)
+                           for role in ("engine", "monitor")),
                          spread([cost["rate"] for cost in cost_of]), *more,
                          *(("within %.1f" % GROWTH, verdict(times <= GROWTH))
                            if peers >= base else ("", ""))))
@@ -71,7 +81,8 @@ def growth_section(found, counted):
             "beside them the mean of all, with the growth of tables and what readings bring, as "
             "often as they came.\n\n" %
             (number(large.COUNTED), number(large.COUNTED), number(new_base)) +
-            table(("", "peers", "processor time, us", "ratio", "a second", "p50 alone, us",
+            table(("", "peers", "processor time, us", "ratio", "of it the engine's",
+                   "the monitor's", "a second", "p50 alone, us",
                    "instructions", "of all, us", "goal", ""), rows))
 
 
@@ -81,6 +92,16 @@ def wait_row(name, during, else_, most, absolute=False):
     return (name, during["requests"], during["p50"] / 1000, during["p99.9"] / 1000,
             during["max"] / 1000, else_["p99.9"] / 1000, else_["max"] / 1000, judged,
             "at most %d%s" % (most, "" if absolute else " longer"), verdict(judged <= most))
+
+
+def why_waited(what, result):
+    """In a line, where goals on waiting are missed."""
+    return ("- %s: the longest was due after %.0f %% of it (of a reading, half as long again: what "
+            "is beyond 67 %% waits for the server's work on it), and took %s ms. Longer than its "
+            "p99.9, %s ms, is what the one in a thousand has to wait for: a disk that is slower "
+            "now and then shows in `else`, too.\n" %
+            (what, 100 * result["longest at"], number(result["during max"] / 1000),
+             number(result["during p99.9"] / 1000)))
 
 
 def parts(result):
@@ -97,6 +118,9 @@ def wait_section(peers, result, expiry):
         wait_row("end of %s leases" % number(expiry["leases"]), expiry["during"], expiry["else"],
                  50, absolute=True),
     ]
+    why = "".join(why_waited(*what) for what, row in zip((("readings", readings),
+                                                          ("compaction", compaction)), rows)
+                  if is_missed(row))
     return ("Who has to wait",
             "Renewals at %d a second, whatever becomes of them; ms from when each was due. Those "
             "that were under way meanwhile (for readings, half as long again, while the server "
@@ -105,14 +129,16 @@ def wait_section(peers, result, expiry):
             "outlier would make; for the end of leases, the longest itself. With %s peers, the "
             "third with %s.\n\n" % (large.PACE, number(peers), number(expiry["leases"])) +
             table(("what happens", "requests", "p50", "p99.9", "longest", "else p99.9",
-                   "else longest", "judged", "goal", ""), rows))
+                   "else longest", "judged", "goal", ""), rows) + ("\n" + why if why else ""))
 
 
 def start_section(peers, starts):
     rows = [goal("from exec() to the first answer, without the reading, s",
                  [s["rest"] for s in starts], at_most=1.0),
             ("with it", spread([s["seconds"] for s in starts]), "", ""),
-            ("the reading alone", spread([s["reading"] for s in starts]), "", "")]
+            ("the reading alone", spread([s["reading"] for s in starts]), "", ""),
+            *(("processor time of the %s until then" % role, spread([s[role] for s in starts]), "",
+               "") for role in ("engine", "monitor"))]
     return ("Start", "With %s peers and %s leased addresses in the journal and on the device.\n\n" %
             (number(peers), number(2 * peers)) + table(("", "s", "goal", ""), rows))
 

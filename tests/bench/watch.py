@@ -5,6 +5,7 @@ import os
 import threading
 import time
 
+from observe import peak
 from world import children
 
 
@@ -15,6 +16,8 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.holds, self.pause = holds, pause
         self.intervals, self.done = [], threading.Event()
+        self.unfinished = False  # it held to the end
+        self.peak = 0  # bytes, of readings: the most that such a process had resident
 
     def run(self):
         began = None
@@ -26,7 +29,8 @@ class Watch(threading.Thread):
                 self.intervals.append((began, now))
                 began = None
             time.sleep(self.pause)
-        if began is not None:
+        self.unfinished = began is not None
+        if self.unfinished:
             self.intervals.append((began, time.monotonic()))
 
     def __enter__(self):
@@ -43,10 +47,13 @@ def readings(server):
     """Of the device: the monitor has a child beside its spawner, which is the first."""
     def holds():
         try:
-            return any(not children(child) for child in children(server.pid))
+            reads = [child for child in children(server.pid) if not children(child)]
         except OSError:
             return False
-    return Watch(holds)
+        watch.peak = max(watch.peak, *(peak(child) for child in reads), 0)
+        return bool(reads)
+    watch = Watch(holds)
+    return watch
 
 
 def first_reading(server):
@@ -71,6 +78,16 @@ def compactions(world):
 def longer(intervals, factor):
     """So much longer than they were: what has been read is worked on for some time."""
     return [(begin, end + (factor - 1) * (end - begin)) for begin, end in intervals]
+
+
+def longest_at(samples, intervals):
+    """
+    Of the request that took longest of those under way in one of the intervals: after how much of
+    that (0 to 1, or a bit more) it was due. None if there is none.
+    """
+    found = [(took, (when - begin) / (end - begin)) for when, took in samples
+             for begin, end in intervals if when < end and when + took / 1e6 > begin]
+    return max(found)[1] if found else None
 
 
 def split(samples, intervals, others=()):

@@ -178,14 +178,17 @@ class World:
         args = [word for key, value in options.items() for word in ("-" + key, value)]
         return self.command("cli", [os.path.join(TOOLS, "load"), *args])
 
-    def load(self, **options):
-        """What it prints."""
+    def load(self, refused=False, **options):
+        """What it prints. A request that fails is a failure, but where they may be refused."""
         done = subprocess.run(self.load_command(**options), text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               preexec_fn=die_with_us)
         if done.returncode:
             raise Failure("load: %s" % done.stderr.strip())
-        return json.loads(done.stdout)
+        result = json.loads(done.stdout)
+        if result["failed"] and not refused:
+            raise Failure("%d requests failed: %s" % (result["failed"], result["failures"]))
+        return result
 
     def device(self, peers):
         return self.start_ready("srv", os.path.join(TOOLS, "device"), peers)

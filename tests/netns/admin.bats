@@ -51,8 +51,8 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	new_session c1
 	run on c1 wg dynamic client wg0 wait 2
 	[ "$status" -eq 0 ]
-	[[ ${lines[-1]} == "wg-dynamic: wg0: $waited a handshake, so is ${LL[c1]}/128 in the AllowedIPs of our peer on the server, and TCP port 970 open there?" ]]
-	wait_for 15 logged c1 "the server is not reachable: timed out: there has been a handshake, so is ${LL[c1]}/128 in"
+	[[ ${lines[-1]} == "wg-dynamic: wg0: $waited a handshake, so does \`wg dynamic server' run there, is ${LL[c1]}/128 in the AllowedIPs of our peer, and TCP port 970 open?" ]]
+	wait_for 15 logged c1 "the server is not reachable: timed out: there has been a handshake, so does \`wg dynamic server' run there, is ${LL[c1]}/128 in"
 	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
 	wait_for 20 bound c1
 }

@@ -82,7 +82,7 @@ gone_on_time() { # CLIENT IPv4 IPv6
 	gone_on_time c1 "$four" "$six"
 	wait_for 6 not lease_of c1
 	[ "$(allowed srv wg0 "${PUB[c1]}")" = "${LL[c1]}/128" ]
-	wait_for 10 logged c1 "the server is not reachable: timed out: there has been a handshake, so is ${LL[c1]}/128" 1
+	wait_for 10 logged c1 "the server is not reachable: timed out: there has been a handshake, so does \`wg dynamic server' run there, is ${LL[c1]}/128" 1
 	on srv nft delete table inet filter
 	wait_for 15 bound c1 "$four" "$six"
 	agree c1

@@ -310,7 +310,8 @@ class Server:
         """Starts it under strace, whose child it is not, or has strace attached to it."""
         if os.path.exists(TRACE):
             os.remove(TRACE)
-        command = ["strace", "-q", "-o", TRACE] + arguments
+        # -I2: it ends by SIGTERM, also where it has started the program itself.
+        command = ["strace", "-q", "-I2", "-o", TRACE] + arguments
         if "-p" not in arguments:
             command = command[:1] + ["-D", "-f"] + command[1:] + SERVE + ["foreground"]
         self.child = subprocess.Popen(command, preexec_fn=self.enter, stdin=subprocess.DEVNULL,
@@ -516,22 +517,26 @@ class Crash:
             spawners.append(int(spawner[1]))
         return "engine" if above and int(above[1]) in spawners else "reader"
 
-    def detach(self):
-        child = self.server.child
-        try:
-            with open("/proc/%d/comm" % child.pid, encoding="ascii") as file:
-                strace = [child.pid] if file.read() == "strace\n" else []
-        except OSError:
-            strace = []
-        for pid in strace or [int(p) for p in os.listdir("/proc") if p.isdigit()]:
+    @staticmethod
+    def tracers():
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open("/proc/%d/comm" % pid, encoding="ascii") as file:
-                    if file.read() == "strace\n":
-                        os.kill(pid, signal.SIGTERM)
+                with open("/proc/%s/status" % pid, encoding="ascii") as status:
+                    if re.match(r"Name:\tstrace\n(.*\n)*?State:\t[^ZX]", status.read()):
+                        found.append(int(pid))
             except OSError:
                 pass
-        if strace:
-            child.wait()
+        return found
+
+    def detach(self):
+        """So that nobody else is killed from now on: each process counts its calls by itself."""
+        for pid in self.tracers():
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+        wait_for(10, "strace to end", lambda: not self.tracers())
 
     def one(self, when, what, call, count):
         roles = self.begin(when, what, call, count)
@@ -545,8 +550,9 @@ class Crash:
             self.server.end()
         else:
             clients.settle(0.05)
-            hit = self.hit(call)
         self.detach()
+        # Each process has a count of its own: another may have come to it since.
+        hit = self.hit(call) or hit
         if hit:
             pid, at, killed, text = hit
             role = self.role(roles, pid, text) or what

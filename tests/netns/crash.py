@@ -552,7 +552,7 @@ class Crash:
             clients.settle(0.05)
         self.detach()
         # Each process has a count of its own: another may have come to it since.
-        hit = self.hit(call) or hit
+        hit = hit and self.hit(call)
         if hit:
             pid, at, killed, text = hit
             role = self.role(roles, pid, text) or what

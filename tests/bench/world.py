@@ -232,8 +232,11 @@ def wait_for(what, seconds, pause=0.01):
 # ---- processes
 
 def children(pid):
-    with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as line:
-        return [int(child) for child in line.read().split()]
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as line:
+            return [int(child) for child in line.read().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return []
 
 
 def processes(monitor):

@@ -167,19 +167,6 @@ static void read_retired(void)
 		write_served();
 }
 
-/* A reading that begins from now on, but not so that we do nothing else. */
-static void read_soon(uint64_t now, uint64_t pause)
-{
-	uint64_t at = monitor.adopted + pause;
-
-	if (at < now)
-		at = now;
-	if (at < monitor.read_after)
-		at = monitor.read_after;
-	if (at < monitor.read_at)
-		monitor.read_at = at;
-}
-
 static void engine_up(struct supervisor *supervisor)
 {
 	struct server_start *start = &monitor.setup.start;
@@ -195,11 +182,8 @@ static void engine_up(struct supervisor *supervisor)
 	tell(SERVER_CONTROL, monitor.setup.control_fd);
 	monitor.engine_stamp = monitor.stamp;
 	tell_reading();
-	/*
-	 * What the last engine may have left undone shows in a new reading: at once, but for the
-	 * first one, which has one of this moment, and needs the processors for itself.
-	 */
-	read_soon(now_ms(), monitor.reading.cost);
+	/* What the last engine may have left undone shows in a new reading. */
+	monitor.read_at = 0;
 }
 
 static void takes_drop(void)
@@ -299,6 +283,19 @@ static void child_ended(int status)
 	}
 	close(monitor.child_fd);
 	read_failed(now, error);
+}
+
+/* A reading that begins from now on, but not so that we do nothing else. */
+static void read_soon(uint64_t now, uint64_t pause)
+{
+	uint64_t at = monitor.adopted + pause;
+
+	if (at < now)
+		at = now;
+	if (at < monitor.read_after)
+		at = monitor.read_after;
+	if (at < monitor.read_at)
+		monitor.read_at = at;
 }
 
 /* --- orders --- */

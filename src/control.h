@@ -44,7 +44,7 @@ enum {
 	CONTROL_SESSIONS = 4, /* that are answered at a time; more wait */
 	CONTROL_CHUNK = 4096, /* bytes that fill() has room for */
 	CONTROL_LINE = 512, /* no more at a time than this is needed */
-	CONTROL_ANSWER = 512 << 20, /* bytes: of a million peers, and more */
+	CONTROL_ANSWER = 256 << 20, /* bytes: of 500,000 peers, and more */
 };
 
 /* --- monitor --- */

@@ -317,7 +317,7 @@ syncconf() {
 @test "wg syncconf takes pushed AllowedIPs out: back within 30 s, and by a reload at once" {
 	RENEW=3000 LEASE=3600 pushes route=10.77.0.0/16 route=fd77::/64 route=127.0.0.0/8
 	client
-	sleep 1.5 # it has looked at the host's networks
+	sleep 3 # it has looked at the host's networks
 	syncconf
 	has ips --
 	wait_for 32 routed 10.77.0.0/16 fd77::/64
@@ -472,7 +472,7 @@ switches() { # how often the monitor has been woken.
 	other=$(wg genkey | wg pubkey)
 	RENEW=3000 LEASE=3600 pushes route=10.77.0.0/16 route=10.78.0.0/16 route=10.79.0.0/16
 	client
-	sleep 1.5 # it has looked at the host's networks
+	sleep 3 # it has looked at the host's networks
 	on c1 wg set wg0 peer "$other" allowed-ips 10.77.5.0/24 endpoint 10.78.0.9:5182
 	wait_for 35 routed 10.79.0.0/16
 	logged c1 "the server pushes the route 10.77.0.0/16, which is refused: it overlaps 10.77.5.0/24, of another peer's AllowedIPs" 1

@@ -69,7 +69,7 @@ else
 	[[ ${2-} != long ]] || export CRASH_POINTS=3000 LONG_DAY=1
 fi
 if [[ $1 != installed && ${2-} != vm ]]; then
-	files+=("fuzz:$([[ ${2-} == long ]] && echo 60 || echo 20)" "${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
+	files+=("fuzz:$([[ ${2-} == long ]] && echo 60 || echo 10)" "${netns[@]}" tests/*.bats tests/wg-quick/*.bats)
 	for name in tests/unit/test_*.c; do
 		name=${name##*/}
 		for file in build/unit/{asan,plain}/"${name%.c}"; do

@@ -190,27 +190,26 @@ static void ip_fill(struct wgallowedip *ip, const struct cidr *cidr)
 int device_allow(const char *name, const struct device_change *changes, size_t count)
 {
 	struct wgallowedip ips[DEVICE_BATCH];
-	struct wgpeer peers[DEVICE_BATCH], *peer = NULL; /* large: only what is needed is zeroed */
+	struct wgpeer peers[DEVICE_BATCH]; /* large: only what is needed is zeroed */
+	size_t last = 0;
 
 	for (size_t i = 0; i < count; ++i) {
 		ips[i] = (struct wgallowedip){ 0 };
 		ip_fill(&ips[i], &changes[i].ip);
 		/* Both addresses of a peer come one after the other: one entry for both. */
-		if (peer && !memcmp(changes[i].key, peer->public_key, KEY_LEN)) {
+		if (i && !memcmp(changes[i].key, changes[i - 1].key, KEY_LEN)) {
 			ips[i - 1].next_allowedip = &ips[i];
 		} else {
-			struct wgpeer *next = peer ? peer + 1 : peers;
-
-			*next = (struct wgpeer){
+			last += i > 0;
+			peers[last] = (struct wgpeer){
 				.flags = WGPEER_HAS_PUBLIC_KEY | WGPEER_UPDATE_ONLY,
 				.first_allowedip = &ips[i],
 			};
-			memcpy(next->public_key, changes[i].key, KEY_LEN);
-			if (peer)
-				peer->next_peer = next;
-			peer = next;
+			memcpy(peers[last].public_key, changes[i].key, KEY_LEN);
+			if (last)
+				peers[last - 1].next_peer = &peers[last];
 		}
-		peer->last_allowedip = &ips[i];
+		peers[last].last_allowedip = &ips[i];
 	}
 	return count ? change(name, peers) : 0;
 }

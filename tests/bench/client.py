@@ -175,10 +175,10 @@ def idle_section(seconds):
             "Voluntary switches: how often a process has gone to sleep, after a wake-up. System "
             "calls, and readings, which are children that read the device: by strace, on other "
             "hosts at the same time. Goal for the server: no wake-up but for readings, at most one "
-            "in %d s; %s. For the client: none between renewals; %s. What it wakes for is a look at its device "
-            "every %d s, since nothing else tells of `wg set`, which is promised to show within "
-            "these %d s; %s. A reading counts as up to %d switches of the "
-            "monitor, and in the server as many of the engine; one more reading is granted, as "
+            "in %d s; %s. For the client: none between renewals; %s. What it wakes for is a look "
+            "at its device every %d s, since nothing else tells of `wg set`, which is promised to "
+            "show within these %d s; %s. A reading counts as up to %d switches of the monitor, "
+            "and in the server as many of the engine; one more reading is granted, as "
             "not all hosts read at the same time. The others are not to wake at all.\n\n" %
             (READING, verdict(quiet["server"]), verdict(asleep), READING, READING,
              "nothing but that was seen" if quiet["client"] else "and there was more", WAKES) +

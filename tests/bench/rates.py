@@ -167,7 +167,8 @@ def rate_section(results, others, rounds):
             "Requests that were answered in a second, so many at once; for DHCP the most complete "
             "exchanges of four packets (dhcp.py says how). %d rounds in turn, median (least to "
             "most). Ours have %s peers; with few, a server also reads the device for its "
-            "decisions. Each new lease is logged.\n\n" % (rounds, number(PEERS)) + table(("", "1", "16", "64"), rows) + "\n" +
+            "decisions. Each new lease is logged.\n\n" % (rounds, number(PEERS)) +
+            table(("", "1", "16", "64"), rows) + "\n" +
             plot("rates", "Leases a second, 64 at once", "a second", labels, values))
 
 

@@ -1,84 +1,113 @@
 // SPDX-License-Identifier: MIT
-/* A hash table of addresses that grows with what is done, and is made anew with each reading. */
+/*
+ * A list with a chained hash table over it. The list grows by remapping, and the table by what is
+ * in the list one after the other: so that nobody waits long for either, however many there are.
+ */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "changes.h"
 
-enum { FIRST_PLACES = 64 };
+#define NONE UINT32_MAX
 
-/* The place that an address has, or could have. */
-static struct changed *place_of(const struct changes *changes, const struct cidr *ip, uint32_t hash)
+enum { FIRST_ROOM = 32 };
+
+/* Half of them stay empty: to find that there is nothing, one look is mostly enough. */
+static uint32_t bucket_count(const struct changes *changes)
 {
-	for (uint32_t at = hash;; ++at) {
-		struct changed *place = &changes->list[at & (changes->places - 1)];
+	return 2 * changes->room;
+}
 
-		if (!place->ip.family || (place->hash == hash && !cidr_compare(&place->ip, ip)))
-			return place;
-	}
+static uint32_t *bucket_of(const struct changes *changes, uint32_t hash)
+{
+	return &changes->buckets[hash & (bucket_count(changes) - 1)];
+}
+
+static void link_one(struct changes *changes, uint32_t index)
+{
+	uint32_t *bucket = bucket_of(changes, changes->list[index].hash);
+
+	changes->list[index].next = *bucket;
+	*bucket = index;
+}
+
+static void link_all(struct changes *changes)
+{
+	memset(changes->buckets, 0xff, bucket_count(changes) * sizeof(*changes->buckets));
+	for (uint32_t i = 0; i < changes->used; ++i)
+		link_one(changes, i);
+}
+
+/* Memory for so much room; what there was is kept where there is none. */
+static bool allocate(struct changes *changes, uint32_t room)
+{
+	struct changed *list = reallocarray(changes->list, room, sizeof(*list));
+	uint32_t *buckets;
+
+	if (!list)
+		return false;
+	changes->list = list;
+	buckets = reallocarray(changes->buckets, 2 * (size_t)room, sizeof(*buckets));
+	if (buckets)
+		changes->buckets = buckets;
+	return buckets;
+}
+
+static struct changed *find(const struct changes *changes, const struct cidr *ip, uint32_t hash)
+{
+	uint32_t at = changes->room ? *bucket_of(changes, hash) : NONE;
+
+	while (at != NONE && (changes->list[at].hash != hash ||
+			      cidr_compare(&changes->list[at].ip, ip)))
+		at = changes->list[at].next;
+	return at == NONE ? NULL : &changes->list[at];
 }
 
 const struct changed *changes_of(const struct changes *changes, const struct cidr *ip)
 {
-	const struct changed *place = NULL;
-
-	if (changes->used)
-		place = place_of(changes, ip, hash_ip(&changes->hash, ip));
-	return place && place->ip.family ? place : NULL;
-}
-
-/* Moves all that is later than the stamp into a new table of so many places. */
-static bool resize(struct changes *changes, uint32_t places, bool all, uint32_t stamp)
-{
-	struct changed *old = changes->list;
-	uint32_t count = changes->places;
-
-	changes->list = calloc(places, sizeof(*changes->list));
-	if (!changes->list) {
-		changes->list = old;
-		return false;
-	}
-	changes->places = places;
-	changes->used = 0;
-	for (uint32_t i = 0; i < count; ++i) {
-		if (!old[i].ip.family || (!all && (int32_t)(old[i].stamp - stamp) <= 0))
-			continue;
-		*place_of(changes, &old[i].ip, old[i].hash) = old[i];
-		++changes->used;
-	}
-	free(old);
-	return true;
+	return changes->used ? find(changes, ip, hash_ip(&changes->hash, ip)) : NULL;
 }
 
 bool changes_note(struct changes *changes, const struct device_change *change, bool taken,
 		  uint32_t stamp)
 {
 	uint32_t hash = hash_ip(&changes->hash, &change->ip);
-	struct changed *place;
+	struct changed *changed = find(changes, &change->ip, hash);
 
-	if (2 * (changes->used + 1) > changes->places &&
-	    !resize(changes, changes->places ? 2 * changes->places : FIRST_PLACES, true, 0))
-		return false;
-	place = place_of(changes, &change->ip, hash);
-	changes->used += !place->ip.family;
-	*place = (struct changed){
-		.ip = change->ip, .taken = taken, .stamp = stamp, .hash = hash
-	};
-	memcpy(place->key, change->key, sizeof(place->key));
+	if (!changed && changes->used == changes->room) {
+		uint32_t room = changes->room ? 2 * changes->room : FIRST_ROOM;
+
+		if (!allocate(changes, room))
+			return false;
+		changes->room = room;
+		link_all(changes);
+	}
+	if (!changed) {
+		changed = &changes->list[changes->used];
+		changed->ip = change->ip;
+		changed->hash = hash;
+		link_one(changes, changes->used++);
+	}
+	changed->taken = taken;
+	changed->stamp = stamp;
+	memcpy(changed->key, change->key, sizeof(changed->key));
 	return true;
 }
 
 void changes_forget(struct changes *changes, uint32_t stamp)
 {
-	uint32_t later = 0, places = FIRST_PLACES;
+	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < changes->places; ++i)
-		later += changes->list[i].ip.family &&
-			 (int32_t)(changes->list[i].stamp - stamp) > 0;
-	while (places < 2 * (later + 1))
-		places *= 2;
-	/* Without memory the old table stays: it says too much, not too little. */
-	if (changes->places)
-		resize(changes, places, false, stamp);
+	if (!changes->room)
+		return;
+	for (uint32_t i = 0; i < changes->used; ++i) {
+		if ((int32_t)(changes->list[i].stamp - stamp) > 0)
+			changes->list[kept++] = changes->list[i];
+	}
+	changes->used = kept;
+	while (changes->room > FIRST_ROOM && changes->room / 2 > kept)
+		changes->room /= 2;
+	link_all(changes);
+	allocate(changes, changes->room); /* where that fails, there is more than is needed */
 }

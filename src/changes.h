@@ -14,17 +14,18 @@
 
 /* The last that was done to an address. */
 struct changed {
-	struct cidr ip; /* family 0: a free place in the table */
+	struct cidr ip;
 	bool taken; /* else allowed, to: */
 	uint8_t key[KEY_LEN];
 	uint32_t stamp; /* counts what is done to the device; may wrap */
-	uint32_t hash; /* of ip */
+	uint32_t hash, next; /* of ip; of those in its bucket, by index */
 };
 
 /* Zeroed but for the hash to begin with. */
 struct changes {
-	struct changed *list; /* a hash table with open addressing */
-	uint32_t places, used; /* places: a power of two, or 0 */
+	struct changed *list;
+	uint32_t used, room; /* room: a power of two, or 0 */
+	uint32_t *buckets; /* the first in each, by index; twice the room */
 	struct hash hash;
 };
 
@@ -35,7 +36,7 @@ bool changes_note(struct changes *changes, const struct device_change *change, b
 /* What was done to the address, or NULL. */
 const struct changed *changes_of(const struct changes *changes, const struct cidr *ip);
 
-/* Forgets all up to this stamp, which is in a reading now; without memory that happens later. */
+/* Forgets all up to this stamp, which is in a reading now. */
 void changes_forget(struct changes *changes, uint32_t stamp);
 
 #endif

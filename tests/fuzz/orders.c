@@ -424,6 +424,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	must(answered == ordered);
 	reading_unmap(&monitor.guard.reading);
 	free(monitor.guard.changes.list);
+	free(monitor.guard.changes.buckets);
 	free(monitor.guard.retired);
 	return 0;
 }

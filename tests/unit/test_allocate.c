@@ -57,6 +57,7 @@ static int clear(void **state)
 	reading_unmap(&reading);
 	policy_unmap(&policy);
 	free(book.changes.list);
+	free(book.changes.buckets);
 	memset(&book.changes, 0, sizeof(book.changes));
 	memset(&leases, 0, sizeof(leases));
 	memset(&pools, 0, sizeof(pools));

@@ -6,20 +6,23 @@ servers of Debian; what a request costs in instructions and system calls.
 
 import os
 import statistics
+import time
 
 import counting
 import dhcp
 import reasons
-from observe import calls, counts_instructions, cpu_seconds, instructions
+from observe import calls, counts_instructions, cpu_seconds, instructions, processor_times
 from report import goal, is_missed, number, plot, save, spread, table
 from world import STATE, TOOLS, Failure, World, processes
 
 AT_ONCE = (1, 16, 64)
-# New leases of one server: fewer than the lines that its log takes at once.
-REQUESTS = {1: 4000, 16: 16000, 64: 16000}
+# New leases of one server: with those of WARM, fewer than the lines that its log takes at once.
+REQUESTS = {1: 4000, 16: 15000, 64: 15000}
+WARM = 1000
+START = 3  # seconds, in which a server reads its device for the second time
 PEERS = 36000
 # So few that the server reads the device for its decisions, as often as it allows itself.
-FEW = 2000
+FEW = 3000
 FEW_REQUESTS = {1: 500, 16: 2000, 64: 2000}
 
 LIMITS = {"transport": "transport limit", "durable": "durable limit"}
@@ -34,6 +37,7 @@ def limit(kind):
         world.tunnel()
         server = world.start_ready("srv", os.path.join(TOOLS, "limit"), kind,
                                    *([STATE + "/limit"] if kind != "transport" else []))
+        world.load(c=max(AT_ONCE), n=WARM, p=WARM)
         return {kind: {c: timed(world, c, REQUESTS[c], [server.pid]) for c in AT_ONCE}}
 
 
@@ -51,22 +55,29 @@ def check(world, device, peers, leases):
 
 
 def timed(world, at_once, requests, pids):
-    """Also the processor time of each process for a request, in us: all, and the user part."""
-    before = cpu_seconds(pids)
-    result = world.load(c=at_once, n=requests, p=requests)
+    """
+    Also the processor time of each process for a request, in us: all, and the user part; and how
+    much of the machine's was left.
+    """
+    before, machine = cpu_seconds(pids), processor_times()
+    result = world.load(c=at_once, n=requests, p=requests, f=WARM + 1)
     result["cpu"] = [[(b - a) / requests * 1e6 for a, b in zip(*both)]
                      for both in zip(before, cpu_seconds(pids))]
+    idle, whole = (b - a for a, b in zip(machine, processor_times()))
+    result["idle"] = idle / whole
     return result
 
 
 def serve(peers, at_once, requests):
-    """Of a new server: new leases, and their renewals."""
+    """Of a new server that has a few leases and has come to rest: new leases, and their renewals."""
     with World() as world:
         world.tunnel()
         device = world.device(peers)
         pids = processes(world.server().pid)
+        world.load(c=max(AT_ONCE), n=WARM, p=WARM)
+        time.sleep(START)
         new = timed(world, at_once, requests, pids)
-        check(world, device, peers, requests)
+        check(world, device, peers, WARM + requests)
         return new, timed(world, at_once, requests, pids)
 
 

@@ -27,10 +27,12 @@ def lease(results, name, c):
     sync = 1e6 / median(results, "durable", 1, "rate") - 1e6 / median(results, "transport", 1,
                                                                      "rate")
     text = ("one is answered every %s us, at the limit every %s. Of processor time the engine "
-            "takes %s us for it, the monitor %s; the limit's one process %s. " %
-            tuple(number(us) for us in (each, limit, cpu(results, name, c, ENGINE),
-                                        cpu(results, name, c, MONITOR),
-                                        cpu(results, "durable", c))))
+            "takes %s us for it, the monitor %s; the limit's one process %s. With load generator, "
+            "device and disk, %.0f %% of the machine's processors were left (at the limit %.0f). " %
+            (*(number(us) for us in (each, limit, cpu(results, name, c, ENGINE),
+                                     cpu(results, name, c, MONITOR),
+                                     cpu(results, "durable", c))),
+             *(100 * median(results, of, c, "idle") for of in (name, "durable"))))
     if name == "new":
         text += ("Requests that are decided together share four changes of process, one after "
                  "another: from the engine to the monitor, to the device's process, and back by "

@@ -56,8 +56,20 @@ def memory_section(start, found):
                 for name, key in (("", "memory"), (", after a start", "memory after a start"))]))
 
 
+def why_grown(what, peers, result, counted):
+    """In a line, where the goal on growth is missed."""
+    more = "a renewal's instructions are %s with %s peers, and %s with %s" % tuple(
+        number(x) for size in (min(counted), max(counted)) for x in (counted[size], size))
+    return ("- %s, %s peers: each request looks at a dozen places or so of the reading of the "
+            "device (%s MB) and of the tables of leases and changes (%s MB), which lie far apart "
+            "and in no cache of the processor any more. That is what takes longer: it is no more "
+            "work (%s).\n" %
+            (what, number(peers), number(result["memory"]["reading"] / 1e6),
+             number(result["memory"]["anon"] / 1e6), more))
+
+
 def growth_section(found, counted):
-    rows = []
+    rows, why = [], ""
     new_base = min([size for size in found if size >= NEW_FROM] or [max(found)])
     for what, base in (("renewals", min(found)), ("new leases", new_base)):
         costs = {peers: result["cost"] if what == "renewals" else result["new"]["last"]
@@ -73,6 +85,7 @@ def growth_section(found, counted):
                          spread([cost["rate"] for cost in cost_of]), *more,
                          *(("within %.1f" % GROWTH, verdict(times <= GROWTH))
                            if peers >= base else ("", ""))))
+            why += why_grown(what, peers, found[peers], counted) if is_missed(rows[-1]) else ""
     return ("Growth",
             "The cost of a request by the number of peers, 64 at once: processor time of all "
             "processes, and its ratio. Renewals: %s, when all peers have leases, to those with the "
@@ -83,7 +96,8 @@ def growth_section(found, counted):
             (number(large.COUNTED), number(large.COUNTED), number(new_base)) +
             table(("", "peers", "processor time, us", "ratio", "of it the engine's",
                    "the monitor's", "a second", "p50 alone, us",
-                   "instructions", "of all, us", "goal", ""), rows))
+                   "instructions", "of all, us", "goal", ""), rows) +
+            ("\n" + why if why else ""))
 
 
 def wait_row(name, during, else_, most, absolute=False):

@@ -29,8 +29,17 @@ struct changes {
 	struct hash hash;
 };
 
-/* Notes that it was done; false when there is no memory. */
-bool changes_note(struct changes *changes, const struct device_change *change, bool taken,
+/*
+ * As many addresses as may be changed between two readings: as much as an engine in its right mind
+ * has to do with so many peers.
+ */
+uint64_t changes_most(uint32_t peers);
+
+/* Makes room for so many more addresses; false when there is no memory, and then all is as before. */
+bool changes_reserve(struct changes *changes, uint32_t count);
+
+/* Notes that it was done. There has to be room. */
+void changes_note(struct changes *changes, const struct device_change *change, bool taken,
 		  uint32_t stamp);
 
 /* What was done to the address, or NULL. */

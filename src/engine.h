@@ -138,6 +138,7 @@ struct server {
 
 	/* journal */
 	struct journal journal, fresh; /* fresh: being written anew */
+	int old; /* the file that it was written anew from, to be freed; -1: none */
 	uint32_t compact; /* the lease to be written next; LEASE_NONE: none */
 	bool journal_broken; /* not to be written to: only a new one helps */
 	bool journal_stale; /* it has records by the clock of an earlier boot, or lacks some */

@@ -70,6 +70,11 @@ static uint32_t identify(struct session *session, uint64_t now)
 		}
 		return DEVICE_NOBODY;
 	}
+	/* No answer would reach it any more, so nothing of its lease may change. */
+	if (link_locals_ending(server, &session->from, server->reading.peers[ip->peer].key)) {
+		wait_reading(session, now, false);
+		return DEVICE_NOBODY;
+	}
 	/* Some peer could use any link-local that is nobody's at this moment. */
 	if (server->reading.head->wide_link_local && !fresh) {
 		wait_reading(session, now, false);
@@ -290,6 +295,16 @@ static struct pace pace(const struct commit *commit, uint32_t peer, uint32_t ind
 		       hash_key(&server->leases.hash, key) + commit->now);
 }
 
+/* The monitor would refuse what changes more, until a reading comes; and it takes memory here, too. */
+static bool is_full(struct server *server)
+{
+	bool full = server->book.changes.used >= changes_most(server->reading.head->peers);
+
+	if (full)
+		server_read(server, true);
+	return full;
+}
+
 static void request_ip(struct commit *commit, struct session *session, uint32_t peer,
 		       uint32_t lease)
 {
@@ -306,6 +321,10 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 		return;
 	if (decision.unsure) {
 		wait_reading(session, commit->now + 1, false);
+		return;
+	}
+	if (decision.new_address && is_full(server)) {
+		refuse(session, REASON_LATER, STATUS_LATER);
 		return;
 	}
 	if (!decision.granted[V4] && !decision.granted[V6]) {

@@ -8,18 +8,11 @@
 #include "guard.h"
 #include "journal.h"
 
-enum {
-	PEER_CHANGES = 4, /* of each peer, since the reading, and as many more as: */
-	CHANGES = 16384,
-	RETIRED = 64, /* room at first */
-};
+enum { RETIRED = 64 /* room at first */ };
 
-/* As much as an engine in its right mind may have to do with the peers that there are. */
 static uint64_t most(const struct guard *guard)
 {
-	uint64_t peers = guard->reading.head ? guard->reading.head->peers : 0;
-
-	return PEER_CHANGES * peers + CHANGES;
+	return changes_most(guard->reading.head ? guard->reading.head->peers : 0);
 }
 
 /* --- what the settings permit --- */

@@ -318,6 +318,17 @@ void link_locals_missing(struct server *server)
 	memcpy(item->key, reading->peers[first].key, KEY_LEN);
 }
 
+bool link_locals_ending(const struct server *server, const struct cidr *ip,
+			const uint8_t key[static KEY_LEN])
+{
+	const struct link_locals *l = &server->link_locals;
+	struct cidr derived;
+
+	cidr_derived(&derived, key);
+	return !l->wanted && !cidr_compare(&derived, ip) &&
+	       (link_locals_have(l, key) || order_is_later(&server->book, l->stamp));
+}
+
 void link_locals_done(struct server *server, const struct device_change *change, bool take,
 		      uint32_t stamp, int error)
 {

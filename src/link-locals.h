@@ -62,6 +62,13 @@ uint64_t link_locals_turn(struct server *server);
 /* Has it logged, of the reading at hand, how many peers can't ask, unless each is to get one. */
 void link_locals_missing(struct server *server);
 
+/*
+ * Whether this is the derived link-local of the key, and is about to be taken out, or may have been
+ * since the reading.
+ */
+bool link_locals_ending(const struct server *server, const struct cidr *ip,
+			const uint8_t key[static KEY_LEN]);
+
 /* An order for this key has been carried out, at this stamp; error: 0 or an errno. */
 void link_locals_done(struct server *server, const struct device_change *change, bool take,
 		      uint32_t stamp, int error);

@@ -93,7 +93,9 @@ static void note(struct server *server, const struct batch *batch, uint32_t i, u
 	if (batch->lease[i] == LEASE_NONE)
 		return;
 	server->leases.list[batch->lease[i]].order = stamp;
-	if (!changes_note(&server->book.changes, &batch->orders.changes[i], batch->take, stamp))
+	if (changes_reserve(&server->book.changes, 1))
+		changes_note(&server->book.changes, &batch->orders.changes[i], batch->take, stamp);
+	else
 		server->loop.stop = true;
 }
 

@@ -335,6 +335,12 @@ static void carry_out(const struct server_orders *orders, uint8_t *errors, bool 
 		if (!errors[i])
 			good[count++] = orders->changes[i];
 	}
+	/* What has been done must be known: so room for that comes first. */
+	if (!changes_reserve(&monitor.guard.changes, count)) {
+		for (uint32_t i = 0; i < orders->head.count; ++i)
+			errors[i] = errors[i] ? errors[i] : ENOMEM;
+		return;
+	}
 	ret = do_it(name, good, count);
 	monitor.stamp += monitor.stamp == UINT32_MAX ? 2 : 1;
 	for (uint32_t i = 0; i < orders->head.count; ++i) {
@@ -343,10 +349,9 @@ static void carry_out(const struct server_orders *orders, uint8_t *errors, bool 
 		if (ret)
 			errors[i] = worth_splitting(ret) ? -do_it(name, &orders->changes[i], 1) :
 							   -ret;
-		if (!errors[i] &&
-		    !changes_note(&monitor.guard.changes, &orders->changes[i], taken,
-				  monitor.stamp))
-			errors[i] = ENOMEM;
+		if (!errors[i])
+			changes_note(&monitor.guard.changes, &orders->changes[i], taken,
+				     monitor.stamp);
 	}
 }
 

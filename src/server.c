@@ -357,7 +357,7 @@ int server_engine(int channel_fd)
 	static struct server server; /* large, and all zero */
 
 	server.sessions_end = &server.sessions;
-	server.journal.fd = server.fresh.fd = server.calls.fd = -1;
+	server.journal.fd = server.fresh.fd = server.old = server.calls.fd = -1;
 	server.compact = server.sweep = LEASE_NONE;
 	server.reading_wanted = NEVER;
 	channel_open(&server.channel, channel_fd, server_engine_rules, SERVER_TYPES);

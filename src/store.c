@@ -22,6 +22,7 @@ enum {
 	DEAD_ALLOWED = 1024, /* records, before a small file is worth writing anew */
 	SYNC_SLICES = 8, /* so that no single fdatasync() takes long */
 	RETRY_MS = 5000,
+	FREE_SLICE = 4 << 20, /* bytes of a file that nobody needs, freed in one turn */
 };
 
 /* --- reading --- */
@@ -309,6 +310,34 @@ void store_new_file(struct server *server, int fd, int error)
 		fresh_drop(server, ENOMEM);
 }
 
+/*
+ * Whoever closes a file that has no name any more frees all its blocks, which takes a third of a
+ * millisecond for each megabyte: so it is shortened first, piece by piece. One that the
+ * administrator has kept by another name stays as it is.
+ */
+static bool free_slice(struct server *server)
+{
+	struct stat st;
+
+	if (server->old < 0)
+		return false;
+	if (!fstat(server->old, &st) && !st.st_nlink && st.st_size > FREE_SLICE &&
+	    !ftruncate(server->old, st.st_size - FREE_SLICE))
+		return true;
+	close(server->old);
+	server->old = -1;
+	return false;
+}
+
+static void old_drop(struct server *server)
+{
+	if (server->old >= 0)
+		close(server->old);
+	server->old = server->journal.fd;
+	server->journal.fd = -1;
+	journal_close(&server->journal);
+}
+
 void store_renamed(struct server *server, const struct server_journal *message)
 {
 	int error = message->error;
@@ -317,14 +346,14 @@ void store_renamed(struct server *server, const struct server_journal *message)
 	if (error || server->fresh_failed) {
 		/* If it took the old one's place with a flaw, it is at once written anew. */
 		if (message->stands) {
-			journal_close(&server->journal);
+			old_drop(server);
 			server->journal_broken = true;
 		}
 		server->fresh_failed = false;
 		fresh_drop(server, error ? error : EIO);
 		return;
 	}
-	journal_close(&server->journal);
+	old_drop(server);
 	server->journal = server->fresh;
 	server->fresh = (struct journal){ .fd = -1 };
 	server->journal_broken = server->journal_stale = false;
@@ -390,6 +419,8 @@ uint64_t store_turn(struct server *server, uint64_t now)
 						    link_locals_count(&server->link_locals)) +
 					       DEAD_ALLOWED;
 
+	if (free_slice(server))
+		return 0;
 	if (server->compact != LEASE_NONE) {
 		compact(server);
 		return 0;

@@ -107,6 +107,32 @@ auto_client() { # HOST: no address but `auto'.
 	has_allowed srv wg0 "${PUB[c2]}" "$(derived "${PUB[c2]}")/128"
 }
 
+@test "told to stop, with other pools: who asks meanwhile keeps the lease that it knows" {
+	local asking
+	conf_derived "${PUB[c1]}"
+	auto_client c1
+	wgq srv up wg0
+	wgq c1 up wg0
+	on srv wg dynamic stop wg0
+	on srv wg dynamic server wg0 pool 198.51.100.7/32 link-locals auto
+	wait_for 5 has_addr c1 wg0 198.51.100.7/32
+	# With ever more requests on their way while the link-local is taken out.
+	spawn c1 asking bash -c "while :; do timeout 1 /usr/bin/python3 '$NETNS/raw.py' client \
+		'request_ip=1\n\n'; done"
+	asking=$SPID
+	sleep 0.5
+	: >"$NS/srv/log"
+	on srv wg dynamic stop wg0
+	on srv wg dynamic server wg0
+	wait_for 3 not has_allowed srv wg0 "${PUB[c1]}" "$(derived "${PUB[c1]}")/128"
+	sleep 2
+	on c1 kill "$asking"
+	not logged srv "given up"
+	[[ $(on srv wg dynamic show wg0 dump) == *"${PUB[c1]}"$'\t'198.51.100.7/32$'\t'* ]]
+	has_allowed srv wg0 "${PUB[c1]}" 198.51.100.7/32
+	has_addr c1 wg0 198.51.100.7/32
+}
+
 @test "a peer that is added, replaced and removed, each with a reload" {
 	local new
 	new=$(like 0102030405060708 09)

@@ -105,6 +105,8 @@ static void carry_out(const struct server_orders *orders, bool take, uint64_t kn
 		if (done.errors[i])
 			continue;
 		error = take ? device_do_take(change + i) : device_do_allow(change + i, known);
+		if (!changes_reserve(&monitor.guard.changes, 1))
+			abort();
 		changes_note(&monitor.guard.changes, change + i, take, monitor.stamp);
 		done.errors[i] = error;
 	}

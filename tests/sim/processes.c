@@ -53,7 +53,7 @@ void engine_start(void)
 	snprintf(start.place.boot_id, sizeof(start.place.boot_id),
 		 "00000000-0000-4000-8000-%012u", world.boot);
 	server.sessions_end = &server.sessions;
-	server.journal.fd = server.fresh.fd = server.calls.fd = -1;
+	server.journal.fd = server.fresh.fd = server.old = server.calls.fd = -1;
 	server.compact = server.sweep = LEASE_NONE;
 	server.reading_wanted = NEVER;
 	channel_open(&server.channel, SIM_MONITOR, server_engine_rules, SERVER_TYPES);

@@ -42,7 +42,7 @@ static void load(int fd, const char *boot_id)
 	strcpy(server.interface, "wg0");
 	snprintf(server.place.boot_id, sizeof(server.place.boot_id), "%s", boot_id);
 	server.journal.fd = fd;
-	server.fresh.fd = -1;
+	server.fresh.fd = server.old = -1;
 	leases_open(&server.leases, &server.pools, server.secret);
 	if (!store_load(&server)) {
 		printf("refused %u %u\n", item->reason, item->number);

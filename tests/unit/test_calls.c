@@ -107,7 +107,7 @@ static void world(uint32_t count, uint8_t want)
 	memset(&server, 0, sizeof(server));
 	memset(sent, 0, sizeof(sent));
 	server.calls.fd = 77;
-	server.journal.fd = server.fresh.fd = -1;
+	server.journal.fd = server.fresh.fd = server.old = -1;
 	server.ifindex = 9;
 	server.sweep = LEASE_NONE;
 	server.book = (struct book){

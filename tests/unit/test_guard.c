@@ -75,11 +75,17 @@ static int take(char name, const char *text)
 	return guard_take(&guard, &c);
 }
 
+static void note_change(const struct device_change *c, bool taken, uint32_t stamp)
+{
+	assert_true(changes_reserve(&guard.changes, 1));
+	changes_note(&guard.changes, c, taken, stamp);
+}
+
 static void note(char name, const char *text, bool taken, uint32_t stamp)
 {
 	const struct device_change c = change(name, text);
 
-	assert_true(changes_note(&guard.changes, &c, taken, stamp));
+	note_change(&c, taken, stamp);
 }
 
 #define PEERS "A fe80::a; B fe80::b 192.0.2.8/32 192.0.2.64/26 2001:db8::8/125 192.0.2.0/32;" \
@@ -427,9 +433,9 @@ static void many_changes(void **state)
 	for (int i = 1; i < 16000; ++i) {
 		a.ip.ip[14] = i >> 8;
 		a.ip.ip[15] = i;
-		assert_true(changes_note(&guard.changes, &a, i % 3 == 0, i));
+		note_change(&a, i % 3 == 0, i);
 		/* The same once more takes no more place. */
-		assert_true(changes_note(&guard.changes, &a, i % 3 == 0, i));
+		note_change(&a, i % 3 == 0, i);
 		assert_int_equal(guard.changes.used, i);
 		assert_true(guard.changes.used <= guard.changes.room);
 	}
@@ -453,6 +459,29 @@ static void many_changes(void **state)
 	assert_true(guard.changes.room <= 32);
 }
 
+static void room_for_changes(void **state)
+{
+	struct device_change a = change('A', "2001:db8::");
+	const struct changed *list;
+
+	(void)state;
+	world("A;");
+	note_change(&a, false, 1);
+	assert_true(changes_reserve(&guard.changes, 1000));
+	list = guard.changes.list;
+	for (int i = 1; i <= 1000; ++i) {
+		a.ip.ip[14] = i >> 8;
+		a.ip.ip[15] = i;
+		changes_note(&guard.changes, &a, false, i);
+	}
+	assert_ptr_equal(guard.changes.list, list);
+	assert_int_equal(guard.changes.used, 1001);
+	/* What can't be had changes nothing. */
+	assert_false(changes_reserve(&guard.changes, UINT32_MAX));
+	assert_ptr_equal(guard.changes.list, list);
+	assert_int_equal(guard_take(&guard, &a), 0);
+}
+
 /* An engine that gives away ever more must wait for a reading; taking back it may. */
 static void too_many_changes(void **state)
 {
@@ -466,7 +495,7 @@ static void too_many_changes(void **state)
 		assert_int_equal(allow('B', "192.0.2.2"), 0);
 		a.ip.ip[14] = i >> 8;
 		a.ip.ip[15] = i;
-		assert_true(changes_note(&guard.changes, &a, false, i));
+		note_change(&a, false, i);
 	}
 	assert_int_equal(allow('B', "192.0.2.2"), EAGAIN);
 	assert_int_equal(guard_allow(&guard, &mine), EAGAIN);
@@ -714,6 +743,7 @@ int main(void)
 		TEST(a_newer_reading_takes_its_place),
 		TEST(stamps_go_around),
 		TEST(many_changes),
+		TEST(room_for_changes),
 		TEST(too_many_changes),
 		TEST(leases_of_retired_pools),
 		TEST(a_journal_without_end),

@@ -17,6 +17,7 @@ from world import TOOLS, Failure, World, processes, wait_for
 PACE = 200  # requests a second, of which each is timed
 WORK = 1.5  # times as long as a reading takes, until the server has done with it
 SETTLE = 2  # seconds after a reading before something else is measured
+AFTER = 1  # seconds after a journal was written anew, in which the old one is freed
 READING = 30  # seconds, from one to the next
 COUNTED = 20000  # requests of which the cost is taken
 
@@ -97,7 +98,8 @@ class Large:
         """
         with readings(self.server) as read, watch or read:
             result = self.world.load(r=PACE, t=seconds, p=self.peers, s=PACE * seconds)
-        intervals = (watch or read).intervals
+        intervals = [(begin, end + AFTER) for begin, end in watch.intervals] if watch else \
+            read.intervals
         if not intervals:
             raise Failure("what is to be watched did not happen in %d s" % seconds)
         read = longer(read.intervals, WORK)
@@ -135,8 +137,10 @@ class Large:
                     raise Failure("no answer after a start: %s" % answer.stdout)
         whole = time.monotonic() - began
         # A child that stays is the spawner: the reading of a small device is too short to be seen.
-        begin, end = watch.intervals[0]
-        reading = 0 if watch.unfinished else end - begin
+        reading = 0
+        if watch.intervals and not watch.unfinished:
+            begin, end = watch.intervals[0]
+            reading = end - begin
         cpu = [us for us, _ in cpu_seconds(processes(self.server.pid))]
         return {"seconds": whole, "reading": reading, "rest": whole - reading,
                 **dict(zip(ROLES, cpu))}

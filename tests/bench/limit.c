@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * limit transport | durable FILE: a server at [fe80::%wg0]:970 that does nothing: accepts, reads to
- * the empty line, writes an answer of fixed bytes, closes. `durable' first appends 170 bytes for
- * each request to FILE, with one fdatasync() for all that are ready. What these can do no server
- * can exceed that is made likewise: one process, one epoll loop.
+ * the empty line, writes an answer of fixed bytes, closes. `durable' first appends 128 bytes for
+ * each request to FILE, with one fdatasync() for all that are ready. What these do is about what a
+ * server can that is made likewise: one process, one epoll loop. It may be less than one of more
+ * processes does; and where fdatasync() is quick, `durable', which answers many together, may do more
+ * than `transport', which answers one by one as they come.
  */
 
 #include <arpa/inet.h>

@@ -26,14 +26,18 @@ def lease(results, name, c):
     each, limit = (1e6 / median(results, of, c, "rate") for of in (name, "durable"))
     sync = 1e6 / median(results, "durable", 1, "rate") - 1e6 / median(results, "transport", 1,
                                                                      "rate")
-    text = ("one is answered every %s us, at the limit every %s. Of processor time the engine "
-            "takes %s us for it, the monitor %s; the limit's one process %s. With load generator, "
-            "device and disk, %.0f %% of the machine's processors were left (at the limit %.0f). " %
-            (*(number(us) for us in (each, limit, cpu(results, name, c, ENGINE),
-                                     cpu(results, name, c, MONITOR),
-                                     cpu(results, "durable", c))),
+    ours, theirs = cpu(results, name, c, ENGINE), cpu(results, "durable", c)
+    text = ("one is answered every %s us, at the limit every %s. Of that the engine works for %s "
+            "and waits for %s us; the limit's process works for %s and waits for %s. The monitor "
+            "works for %s us. With load generator, device and disk, %.0f %% of the machine's "
+            "processors were left (at the limit %.0f). " %
+            (*(number(us) for us in (each, limit, ours, each - ours, theirs, limit - theirs,
+                                     cpu(results, name, c, MONITOR))),
              *(100 * median(results, of, c, "idle") for of in (name, "durable"))))
-    if name == "new":
+    if name.startswith("few"):
+        text += ("Here the device is read for decisions, for which up to a twentieth of the time "
+                 "is meant; who asks waits for that, and with %d at once all do. " % c)
+    if name in ("new", "few"):
         text += ("Requests that are decided together share four changes of process, one after "
                  "another: from the engine to the monitor, to the device's process, and back by "
                  "the same way. They begin before the one fdatasync(), which takes %s us when "
@@ -46,15 +50,20 @@ def lease(results, name, c):
     return text
 
 
-def server(results, best, times):
-    need, transport, durable, new = (times * best, *(median(results, name, 64, "rate")
-                                                     for name in ("transport", "durable", "new")))
-    text = "%s times %s is %s a second. " % tuple(number(x) for x in (times, best, need))
+def server(results, bests, times):
+    """By the figures of the round whose ratio is the median."""
+    ratios = [a["rate"] / b for a, b in zip(results["new"][64], bests)]
+    i = ratios.index(statistics.median_low(ratios))
+    best, new, durable = bests[i], results["new"][64][i]["rate"], results["durable"][64][i]["rate"]
+    # The durable one answers many together, which may be more than the other does, one by one.
+    transport, need = max(results["transport"][64][i]["rate"], durable), times * best
+    text = "in that round, %s times %s is %s a second. " % tuple(
+        number(x) for x in (times, best, need))
     if need > transport:
-        text += ("That is above what any server of one process can do here with a TCP connection a "
-                 "request: the transport limit is %s. " % number(transport))
+        text += ("That is above what the limits do here, which are servers of one process with a "
+                 "TCP connection a request: %s at most. " % number(transport))
     elif need > durable:
-        text += ("That is above what a server of one process can do here with each lease on the "
+        text += ("That is above what a server of one process does here with each lease on the "
                  "disk before its answer: the durable limit is %s. " % number(durable))
     else:
         text += ("The durable limit is %s, so that is not out of reach: what is missing is our own "
@@ -65,9 +74,15 @@ def server(results, best, times):
 def latency(results, name):
     figures = [number(median(results, of, 64, key)) for of in (name, "durable")
                for key in ("p50", "p99")]
-    return ("p50 and p99 are %s and %s us, the limit's %s and %s. Who comes while others' leases "
-            "are written waits for these, then for the next fdatasync()%s." %
-            (*figures, " and its way to the device and back" if name == "new" else ""))
+    mean, limit = (median(results, of, 64, "mean") for of in (name, "durable"))
+    return ("p50 and p99 are %s and %s us, the limit's %s and %s. With 64 open at any time each "
+            "waits for 64 others, which by the rates alone makes %s us on the average, and %s at "
+            "the limit: p99 is %.1f times that, and %.1f. What is more than the limit's is that "
+            "who comes while others' leases are written waits for these, then for the next "
+            "fdatasync()%s." %
+            (*figures, number(mean), number(limit),
+             median(results, name, 64, "p99") / mean, median(results, "durable", 64, "p99") / limit,
+             " and its way to the device and back" if name == "new" else ""))
 
 
 # What a request is made of: process, function with all that it calls, and what that does.

@@ -58,14 +58,15 @@ def memory_section(start, found):
 
 def why_grown(what, peers, result, counted):
     """In a line, where the goal on growth is missed."""
-    more = "a renewal's instructions are %s with %s peers, and %s with %s" % tuple(
-        number(x) for size in (min(counted), max(counted)) for x in (counted[size], size))
-    return ("- %s, %s peers: each request looks at a dozen places or so of the reading of the "
-            "device (%s MB) and of the tables of leases and changes (%s MB), which lie far apart "
-            "and in no cache of the processor any more. That is what takes longer: it is no more "
-            "work (%s).\n" %
+    return ("- %s, %s peers: each request looks into hash tables of the reading of the device (%s "
+            "MB) and of leases and changes (%s MB), at places that lie far apart, and of which "
+            "caches hold less the larger they are. Its instructions hardly become more (a "
+            "renewal's: %s with %s peers, and %s with %s; with more they were not counted%s).\n" %
             (what, number(peers), number(result["memory"]["reading"] / 1e6),
-             number(result["memory"]["anon"] / 1e6), more))
+             number(result["memory"]["anon"] / 1e6),
+             *(number(x) for size in (min(counted), max(counted))
+               for x in (counted[size], size)),
+             "" if what == "renewals" else ", nor a new lease's"))
 
 
 def growth_section(found, counted):

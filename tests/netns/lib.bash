@@ -338,13 +338,13 @@ not() { # CMD...: succeeds when it fails (bats does not see that `! cmd' failed)
 	! "$@"
 }
 
-# Time counts by tries, 20 a second, so that there are as many where the machine is busy.
+# Where the machine is busy it takes longer: until there have been so many tries as usual.
 wait_for() { # SECONDS CMD...: tries until it succeeds; else fails with what it printed last.
-	local output fraction=${1#"${1%%.*}"} tries
-	fraction=${fraction#.}00
-	tries=$((10#${1%%.*}${fraction::2} / 5))
+	local output fraction=${1#"${1%%.*}"} start=${EPOCHREALTIME/[.,]/} limit tries=0
+	fraction=${fraction#.}000000
+	limit=$((10#${1%%.*}${fraction::6}))
 	until output=$("${@:2}" 2>&1); do
-		if ((tries-- <= 0)); then
+		if ((++tries > limit / 125000 && ${EPOCHREALTIME/[.,]/} - start > limit)); then
 			fail_with "waited $1 s in vain for: ${*:2}" "$output"
 			return 1
 		fi

@@ -35,7 +35,7 @@ struct changes {
  */
 uint64_t changes_most(uint32_t peers);
 
-/* Makes room for so many more addresses; false when there is no memory, and then all is as before. */
+/* Makes room for so many more addresses; false when there is no memory: then all is as before. */
 bool changes_reserve(struct changes *changes, uint32_t count);
 
 /* Notes that it was done. There has to be room. */

@@ -295,7 +295,7 @@ static struct pace pace(const struct commit *commit, uint32_t peer, uint32_t ind
 		       hash_key(&server->leases.hash, key) + commit->now);
 }
 
-/* The monitor would refuse what changes more, until a reading comes; and it takes memory here, too. */
+/* The monitor would refuse any change, until a reading comes; and each takes memory here, too. */
 static bool is_full(struct server *server)
 {
 	bool full = server->book.changes.used >= changes_most(server->reading.head->peers);

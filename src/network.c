@@ -291,7 +291,8 @@ static void mtu_set(const struct network *n, const struct network_state *next)
 	if (next->options.mtu == n->now.options.mtu || !mtu)
 		return;
 	ret = net_mtu_set(n->ifindex, mtu);
-	if (ret && ret != -ENODEV)
+	/* The interface may just have gone; one of user space then answers no more. */
+	if (ret && ret != -ENODEV && ret != -EPROTONOSUPPORT)
 		log_line(LOG_ERR, "cannot set the MTU to %u: %s", mtu, strerror(-ret));
 	else if (!ret)
 		log_line(LOG_INFO, "MTU %u set", mtu);

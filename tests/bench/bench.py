@@ -64,6 +64,8 @@ def main():
     for part in parts:
         if part not in PARTS or not exists(part):
             sys.exit("%s: there is no such part, but %s" % (part, ", ".join(PARTS)))
+    if options.rounds < 1 or options.peers < 1:
+        sys.exit("ROUNDS and --peers are numbers from 1 on")
     if os.geteuid():
         sys.exit("hosts are namespaces, which only root can make: use sudo")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))

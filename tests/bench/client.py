@@ -89,12 +89,16 @@ def memory_section():
     both = seen["both halves"]
     return ("Memory of a client that has a lease",
             "KiB. Counted once: all pages that are resident, those of libc too, which other "
-            "programs have mapped as well; Pss is the client's share. Goal: RSS of both halves, "
-            "the monitor and the engine, at most %s: by the sum, which has twice what a program "
-            "that only waits has once, %s, %s; counted once %s, %s.\n\n" %
-            (number(RSS_GOAL), number(both["rss"] // 1024),
-             verdict(both["rss"] <= RSS_GOAL * 1024), number(both["pages"] // 1024),
-             verdict(both["pages"] <= RSS_GOAL * 1024)) +
+            "programs have mapped as well; Pss is the client's share. The goal, at most %s for RSS "
+            "of both halves, the monitor and the engine, can be read in two ways: by the sum of "
+            "both, %s, it is %s; with each page counted once, %s, it is %s. A program that only "
+            "waits has %s, nearly all of it libc and its loader, of which more is looked at the "
+            "more of it is called; our own are %s of anonymous memory, and the program's text.\n\n"
+            % (number(RSS_GOAL), number(both["rss"] // 1024),
+               verdict(both["rss"] <= RSS_GOAL * 1024), number(both["pages"] // 1024),
+               verdict(both["pages"] <= RSS_GOAL * 1024),
+               number(seen["a program that only waits"]["rss"] // 1024),
+               number(both["anon"] // 1024)) +
             table(("process", "RSS", "of it anonymous", "Pss", "counted once"),
                   [(name, *(figures[key] // 1024 for key in ("rss", "anon", "pss", "pages")))
                    for name, figures in seen.items()]))
@@ -228,8 +232,8 @@ def up_section(rounds):
             "The same configuration but for Address. %d rounds in turn, with real-time priority, "
             "ms, median (least to most); the tunnel is new each time, so with `auto` WireGuard's "
             "handshake is waited for.\n\n" % rounds +
-            table(("Address", "ms", "longer", "goal", ""), rows) +
-            "\nLonger by the client's start, of which above is what it takes by itself, and by the "
+            table(("Address", "ms", "longer, ms", "goal for that", ""), rows) +
+            "\nWhat is longer is the client's start (above is how long that takes alone) and the "
             "handshake.\n")
 
 

@@ -37,13 +37,16 @@ def memory_section(start, found):
             "Both halves are the monitor and the engine; each row of peers is of all processes.\n\n"
             "At the start (goal: RSS of both halves at most %s kB): %s kB by the sum, %s; %s kB "
             "counted once, %s. A program that only calls pause() has %s kB, so two halves have "
-            "%s by the sum whatever they do.\n\n"
+            "%s by the sum whatever they do; what is more is nearly all libc and its loader, too, "
+            "of which more is looked at the more of it is called: our own are %s kB of anonymous "
+            "memory, and the program's text in each.\n\n"
             "Bytes a peer: what the pages of all processes, counted once, are more than at the "
             "start, by the number of peers, each of which has two addresses: after they were "
             "leased, and after a start from that journal.\n\n" %
             (number(AT_START / 1000), number(both["rss"] / 1000), verdict(both["rss"] <= AT_START),
              number(both["pages"] / 1000), verdict(both["pages"] <= AT_START),
-             number(none["rss"] / 1000), number(2 * none["rss"] / 1000)) +
+             number(none["rss"] / 1000), number(2 * none["rss"] / 1000),
+             number(both["anon"] / 1000)) +
             table(("", "RSS", "of it anonymous", "Pss", "counted once", "reading", "bytes a peer",
                    "goal", ""), rows) +
             "\nThe most that each process ever had resident until then, kB, readings that it has "

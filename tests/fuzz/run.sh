@@ -17,6 +17,12 @@ if ((!$#)); then
 	done
 	targets+=(server) # in tests/sim
 fi
+for target in "${targets[@]}"; do
+	[[ -x $build/$target && -d $corpus/$target ]] || {
+		echo "${0##*/}: there is no target \`$target': those are $(cd "$corpus" && echo *)" >&2
+		exit 1
+	}
+done
 mkdir -p "$build/broken" || exit 1
 
 # one TARGET: what it found, in words; false if it broke

@@ -25,6 +25,7 @@ PEERS = 36000
 FEW = 2500
 FEW_REQUESTS = {1: 500, 16: 1500, 64: 1500}
 LARGE_DEVICE = 8192  # allowed-ips, as in src/engine.h
+assert FEW + 2 * (WARM + max(FEW_REQUESTS.values())) <= LARGE_DEVICE
 
 LIMITS = {"transport": "transport limit", "durable": "durable limit"}
 OURS = {"new": "ours, new leases", "renewals": "ours, renewals"}
@@ -68,9 +69,6 @@ def timed(world, at_once, requests, pids):
     idle, whole = (b - a for a, b in zip(machine, processor_times()))
     result["idle"] = idle / whole
     return result
-
-
-assert FEW + 2 * (WARM + max(FEW_REQUESTS.values())) <= LARGE_DEVICE
 
 
 def serve(peers, at_once, requests):

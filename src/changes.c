@@ -12,11 +12,16 @@
 
 #define NONE UINT32_MAX
 
-enum { FIRST_ROOM = 32, MAX_ROOM = 1 << 30 };
+enum {
+	FIRST_ROOM = 32,
+	MAX_ROOM = 1 << 30,
+	PEER_CHANGES = 4, /* of each peer, and as many more as: */
+	CHANGES = 16384,
+};
 
 uint64_t changes_most(uint32_t peers)
 {
-	return 4 * (uint64_t)peers + 16384;
+	return PEER_CHANGES * (uint64_t)peers + CHANGES;
 }
 
 /* Half of them stay empty: to find that there is nothing, one look is mostly enough. */
@@ -81,9 +86,11 @@ bool changes_reserve(struct changes *changes, uint32_t count)
 
 	while (room - changes->used < count && room < MAX_ROOM)
 		room *= 2;
+	if (room - changes->used < count)
+		return false;
 	if (room == changes->room)
-		return room - changes->used >= count;
-	if (room - changes->used < count || !allocate(changes, room))
+		return true;
+	if (!allocate(changes, room))
 		return false;
 	changes->room = room;
 	link_all(changes);

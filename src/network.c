@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -291,8 +292,7 @@ static void mtu_set(const struct network *n, const struct network_state *next)
 	if (next->options.mtu == n->now.options.mtu || !mtu)
 		return;
 	ret = net_mtu_set(n->ifindex, mtu);
-	/* The interface may just have gone; one of user space then answers no more. */
-	if (ret && ret != -ENODEV && ret != -EPROTONOSUPPORT)
+	if (ret && ret != -ENODEV)
 		log_line(LOG_ERR, "cannot set the MTU to %u: %s", mtu, strerror(-ret));
 	else if (!ret)
 		log_line(LOG_INFO, "MTU %u set", mtu);
@@ -411,7 +411,7 @@ static void set(struct network *n, const struct options *pushed)
 		next.options.routes = 0;
 	if (!ret && next.options.routes)
 		ret = route_facts(&facts);
-	if (ret && ret != -ENODEV)
+	if (ret && if_nametoindex(n->interface)) /* else it has just gone */
 		log_line(LOG_ERR, "cannot look at the host's networks: %s", strerror(-ret));
 	if (!ret || !options_present(pushed)) {
 		judge(n, &next.options, &facts);

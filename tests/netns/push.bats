@@ -399,6 +399,7 @@ syncconf() {
 	on c1 ip link delete wg0
 	wait_for 5 not pids c1 client
 	not on c1 test -e /run/wg-dynamic/wg0.client.state
+	not grep "cannot look" "$NS/c1/log"
 }
 
 @test "mtu: set, changed, and what the user sets meanwhile is his" {

@@ -199,55 +199,6 @@ static void change(const struct client_change *change)
 	client_report(change, &monitor.setup, &monitor.lease, &monitor.before);
 }
 
-static void engine_up(struct supervisor *supervisor)
-{
-	struct client_start start = {
-		.head.type = CLIENT_START,
-		.held = monitor.lease,
-		.link_local = monitor.setup.link_local,
-		.up = monitor.up,
-		.want = accept_want(&monitor.words.accept),
-	};
-
-	snprintf(start.interface, sizeof(start.interface), "%s", monitor.setup.interface);
-	memcpy(start.server, monitor.setup.server, KEY_LEN);
-	if (getrandom(&start.seed, sizeof(start.seed), GRND_NONBLOCK) < 0)
-		start.seed = now_ms(); /* spreads clients in time, protects nothing */
-	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
-	tell_network();
-	if (monitor.up)
-		client_socket_calls(&monitor.setup, supervisor);
-}
-
-static void engine_message(struct supervisor *supervisor, const union message_buffer *message,
-			   size_t len, int fd)
-{
-	(void)len;
-	(void)fd; /* the rules allow none */
-	switch (message->head.type) {
-	case CLIENT_CONNECT:
-		client_socket_connect(&monitor.setup, supervisor,
-				      (const struct client_connect *)message);
-		break;
-	case CLIENT_CHANGE:
-		change((const struct client_change *)message);
-		break;
-	case CLIENT_FINISHED:
-		if (monitor.stop_at != NEVER)
-			monitor.loop.stop = true;
-		break;
-	}
-}
-
-static void engine_down(struct supervisor *supervisor)
-{
-	(void)supervisor;
-	if (monitor.stop_at != NEVER)
-		monitor.loop.stop = true; /* nobody left to release anything */
-}
-
-static const struct supervisor_calls calls = { engine_up, engine_message, engine_down };
-
 /* --- the interface --- */
 
 static void restore(void)
@@ -329,6 +280,63 @@ static void link_event(enum net_event event, void *data)
 	}
 }
 
+/* --- the engine --- */
+
+static void engine_up(struct supervisor *supervisor)
+{
+	struct client_start start = {
+		.head.type = CLIENT_START,
+		.held = monitor.lease,
+		.link_local = monitor.setup.link_local,
+		.up = monitor.up,
+		.want = accept_want(&monitor.words.accept),
+	};
+
+	snprintf(start.interface, sizeof(start.interface), "%s", monitor.setup.interface);
+	memcpy(start.server, monitor.setup.server, KEY_LEN);
+	if (getrandom(&start.seed, sizeof(start.seed), GRND_NONBLOCK) < 0)
+		start.seed = now_ms(); /* spreads clients in time, protects nothing */
+	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
+	tell_network();
+	if (monitor.up)
+		client_socket_calls(&monitor.setup, supervisor);
+}
+
+static void engine_message(struct supervisor *supervisor, const union message_buffer *message,
+			   size_t len, int fd)
+{
+	(void)len;
+	(void)fd; /* the rules allow none */
+	/* AllowedIPs go by name: that another interface is called so now, the kernel has told. */
+	net_events(monitor.events.fd, monitor.setup.ifindex, link_event, NULL);
+	if (monitor.gone)
+		return;
+	switch (message->head.type) {
+	case CLIENT_CONNECT:
+		client_socket_connect(&monitor.setup, supervisor,
+				      (const struct client_connect *)message);
+		break;
+	case CLIENT_CHANGE:
+		change((const struct client_change *)message);
+		break;
+	case CLIENT_FINISHED:
+		if (monitor.stop_at != NEVER)
+			monitor.loop.stop = true;
+		break;
+	}
+}
+
+static void engine_down(struct supervisor *supervisor)
+{
+	(void)supervisor;
+	if (monitor.stop_at != NEVER)
+		monitor.loop.stop = true; /* nobody left to release anything */
+}
+
+static const struct supervisor_calls calls = { engine_up, engine_message, engine_down };
+
+/* --- the daemon --- */
+
 static void events_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
@@ -349,8 +357,6 @@ static void routes_watch(void)
 	if (monitor.network.pushed.routes && !monitor.routes.added)
 		loop_add(&monitor.loop, &monitor.routes, EPOLLIN);
 }
-
-/* --- the daemon --- */
 
 /* In this turn. */
 static void reload(void)

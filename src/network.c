@@ -382,6 +382,12 @@ static void keep_mark(struct network *n, const struct reading *reading)
 		default_route_again(&n->default_route);
 }
 
+/* Not if it has gone: then another may be called as it was, whose AllowedIPs are not ours. */
+static bool is_there(const struct network *n)
+{
+	return n->ifindex && if_nametoindex(n->interface) == n->ifindex;
+}
+
 /* Without a reading that can be had, nothing is added; what goes, goes as far as it can. */
 static void set(struct network *n, const struct options *pushed)
 {
@@ -405,13 +411,13 @@ static void set(struct network *n, const struct options *pushed)
 	n->pushed = *pushed;
 	options_clear(&next.options, ~accept_want(&n->words->accept));
 	if (next.options.routes || n->now.options.routes)
-		ret = client_reading(n->interface, &reading);
+		ret = is_there(n) ? client_reading(n->interface, &reading) : -ENODEV;
 	facts.server = reading_peer(&reading, n->server);
 	if (facts.server == DEVICE_NOBODY)
 		next.options.routes = 0;
 	if (!ret && next.options.routes)
 		ret = route_facts(&facts);
-	if (ret && if_nametoindex(n->interface)) /* else it has just gone */
+	if (ret && is_there(n)) /* else it has just gone */
 		log_line(LOG_ERR, "cannot look at the host's networks: %s", strerror(-ret));
 	if (!ret || !options_present(pushed)) {
 		judge(n, &next.options, &facts);

@@ -52,6 +52,7 @@ struct monitor {
 	uint32_t stamp; /* counts what was done to the device */
 	uint32_t engine_stamp; /* at the start of the engine */
 	int exit_status;
+	bool gone; /* the interface */
 	uint64_t stop_at, routes_at; /* NEVER; routes_at: routes to the pools are to be looked at */
 
 	/* the reading that there is, and the one under way */
@@ -205,6 +206,59 @@ static void engine_down(struct supervisor *supervisor)
 	server_setup_drop_fresh(&monitor.setup);
 }
 
+/* --- the interface --- */
+
+/* A reading that begins from now on, but not so that we do nothing else. */
+static void read_soon(uint64_t now, uint64_t pause)
+{
+	uint64_t at = monitor.adopted + pause;
+
+	if (at < now)
+		at = now;
+	if (at < monitor.read_after)
+		at = monitor.read_after;
+	if (at < monitor.read_at)
+		monitor.read_at = at;
+}
+
+static bool is_there(void)
+{
+	struct net_link link;
+	int ret = net_link_get(monitor.setup.start.interface, &link);
+
+	return ret ? ret != -ENODEV : link.ifindex == monitor.setup.start.ifindex;
+}
+
+static void event(enum net_event event, void *data)
+{
+	(void)data;
+	if (event == NET_ADDRESSES) {
+		/* Looked at below. */
+	} else if (event == NET_LINK_GONE || !is_there()) {
+		if (monitor.stop_at == NEVER)
+			log_line(LOG_INFO, "the interface is gone");
+		monitor.gone = true;
+		stop(0);
+		return;
+	} else if (event == NET_LINK_UP || event == NET_LOST) {
+		server_setup_address(&monitor.setup); /* it may have been down unheard of */
+	} else if (event == NET_LINK_DOWN) {
+		return;
+	}
+	/* Addresses of our own are never leased; but they must not keep us busy. */
+	read_soon(now_ms(), 20 * (uint64_t)monitor.reading.cost + FRESH_MS);
+}
+
+/*
+ * Devices are read and changed by name, and another may be called so now. The kernel has told of it
+ * before that could be: so what it has told is heard first.
+ */
+static bool is_ours(void)
+{
+	net_events(monitor.events.fd, monitor.setup.start.ifindex, event, NULL);
+	return !monitor.gone;
+}
+
 /* --- readings --- */
 
 /* Leases that only a file without a name knows would be lost with the next start. */
@@ -277,25 +331,13 @@ static void child_ended(int status)
 	int error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 
 	monitor.child = 0;
-	if (!status) {
+	if (!status && is_ours()) {
 		reading_came(now);
 		return;
 	}
 	close(monitor.child_fd);
-	read_failed(now, error);
-}
-
-/* A reading that begins from now on, but not so that we do nothing else. */
-static void read_soon(uint64_t now, uint64_t pause)
-{
-	uint64_t at = monitor.adopted + pause;
-
-	if (at < now)
-		at = now;
-	if (at < monitor.read_after)
-		at = monitor.read_after;
-	if (at < monitor.read_at)
-		monitor.read_at = at;
+	if (status)
+		read_failed(now, error);
 }
 
 /* --- orders --- */
@@ -341,7 +383,7 @@ static void carry_out(const struct server_orders *orders, uint8_t *errors, bool 
 			errors[i] = errors[i] ? errors[i] : ENOMEM;
 		return;
 	}
-	ret = do_it(name, good, count);
+	ret = is_ours() ? do_it(name, good, count) : -ENODEV;
 	monitor.stamp += monitor.stamp == UINT32_MAX ? 2 : 1;
 	for (uint32_t i = 0; i < orders->head.count; ++i) {
 		if (errors[i])
@@ -554,34 +596,6 @@ static void reload(void)
 }
 
 /* --- the world --- */
-
-/* Orders go by name: one that is called otherwise now is not ours any more. */
-static bool is_there(void)
-{
-	struct net_link link;
-	int ret = net_link_get(monitor.setup.start.interface, &link);
-
-	return ret ? ret != -ENODEV : link.ifindex == monitor.setup.start.ifindex;
-}
-
-static void event(enum net_event event, void *data)
-{
-	(void)data;
-	if (event == NET_ADDRESSES) {
-		/* Looked at below. */
-	} else if (event == NET_LINK_GONE || !is_there()) {
-		if (monitor.stop_at == NEVER)
-			log_line(LOG_INFO, "the interface is gone");
-		stop(0);
-		return;
-	} else if (event == NET_LINK_UP || event == NET_LOST) {
-		server_setup_address(&monitor.setup); /* it may have been down unheard of */
-	} else if (event == NET_LINK_DOWN) {
-		return;
-	}
-	/* Addresses of our own are never leased; but they must not keep us busy. */
-	read_soon(now_ms(), 20 * (uint64_t)monitor.reading.cost + FRESH_MS);
-}
 
 static void events_ready(struct watch *watch, uint32_t events)
 {

@@ -402,6 +402,19 @@ syncconf() {
 	not grep "cannot look" "$NS/c1/log"
 }
 
+@test "deleted and made anew under a client that does not look: what the user set on it stays" {
+	pushes route=10.77.0.0/16
+	client
+	on c1 kill -STOP "$(pids c1 client monitor)"
+	on c1 ip link delete wg0
+	on c1 sed -i 's,^AllowedIPs.*,&\, 10.77.0.0/16,' /etc/wireguard/wg0.conf
+	wait_for 5 wgq c1 up wg0
+	on c1 kill -CONT "$(pids c1 client monitor)"
+	wait_for 5 not pids c1 client
+	routed 10.77.0.0/16
+	logged c1 "wg0: the interface has been removed"
+}
+
 @test "mtu: set, changed, and what the user sets meanwhile is his" {
 	pushes mtu=1300
 	client accept address,mtu

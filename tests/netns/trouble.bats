@@ -55,13 +55,31 @@ overrun() { # HOST PID
 	bound c1 "$four" "$six"
 }
 
-# The request is there when the monitor wakes up, and the interface is another.
+under_strace() { # HOST PID WORD...: until no_strace.
+	spawn "$1" strace strace -qq -o /run/trace "${@:3}" -p "$2"
+	STRACE=$SPID
+	wait_for 5 on "$1" grep -q '^TracerPid:.[1-9]' "/proc/$2/status"
+}
+
+no_strace() { # HOST
+	on "$1" kill "$STRACE"
+	wait_for 5 not on "$1" grep -q "^State:.[^Z]" "/proc/$STRACE/status"
+}
+
+slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s.
+	under_strace "$1" "$2" -f -e trace=socket -e inject=socket:delay_enter=200000
+}
+
+# The order is there when the monitor wakes up, and the interface is another. It follows from what
+# took long to read, and so is good for a while.
 @test "device gone and back by the same name, under a server that does not look: it changes nothing there" {
 	local held
 	star "fe80::/128" c1 c2
 	up_server pool "$POOLS" lease-time 600
 	only_tunnel c1 c2
+	slow_readings srv "$(pids srv server monitor)"
 	ask c1
+	no_strace srv
 	held=$(lease_of c1)
 	on srv kill -STOP "$(pids srv server monitor)"
 	spawn c2 asks /usr/bin/python3 "$NETNS/raw.py" client --limit 5 'request_ip=1\n\n'
@@ -136,18 +154,10 @@ userspace() { # HOST: PID of what plays its device; fails where that is the kern
 	agree c1
 }
 
-# Each attempt to reach its device fails with EBUSY from now on, until not_busy; with -f also those
+# Each attempt to reach its device fails with EBUSY from now on, until no_strace; with -f also those
 # of the children that read it.
 busy() { # HOST PID [-f]
-	spawn "$1" strace strace ${3:+"$3"} -qq -o /run/trace -e trace=connect \
-		-e inject=connect:error=EBUSY -p "$2"
-	BUSY=$SPID
-	wait_for 5 on "$1" grep -q '^TracerPid:.[1-9]' "/proc/$2/status"
-}
-
-not_busy() { # HOST
-	on "$1" kill "$BUSY"
-	wait_for 5 not on "$1" grep -q "^State:.[^Z]" "/proc/$BUSY/status"
+	under_strace "$1" "$2" ${3:+"$3"} -e trace=connect -e inject=connect:error=EBUSY
 }
 
 refused() { # HOST ADDRESS: it asks for that, and is told to try again later.
@@ -173,7 +183,7 @@ refused() { # HOST ADDRESS: it asks for that, and is told to try again later.
 		[[ $(raw c2 client --limit 12 'request_ip=1\nip=192.0.2.64\n\n') != *errno=0* ]]
 		(($(on srv grep -c INJECTED /run/trace) < 80)) # it is not tried all the time
 		logged srv "cannot $what the device: Device or resource busy"
-		not_busy srv
+		no_strace srv
 		wait_for 5 lease_ended c1 expired 192.0.2.64
 		[ "$(allowed srv wg0 "${PUB[c1]}")" = "${LL[c1]}/128" ]
 		[[ $(ask c2 ip=192.0.2.64) == *ip=192.0.2.64/32* ]]

@@ -12,33 +12,30 @@
 
 enum { HINT = 256 /* bytes, of the usual causes of a failure */ };
 
-/* Whether anything has ever come from the server, by WireGuard itself. */
-static bool has_shaken_hands(const struct client_setup *setup)
-{
-	struct reading reading = { 0 };
-	uint32_t peer = DEVICE_NOBODY;
-	bool shaken;
-
-	if (!client_reading(setup->interface, &reading))
-		peer = reading_peer(&reading, setup->server);
-	shaken = peer != DEVICE_NOBODY && reading.peers[peer].handshake != UINT32_MAX;
-	reading_unmap(&reading);
-	return shaken;
-}
-
+/* What of WireGuard itself is missing is said, before anything is asked. */
 static void hint_unreachable(char *buf, size_t size, const struct client_setup *setup)
 {
+	const struct device_peer *peer = NULL;
+	struct reading reading = { 0 };
+	uint32_t server = DEVICE_NOBODY;
 	char text[CIDR_STRLEN];
 
+	if (!client_reading(setup->interface, &reading))
+		server = reading_peer(&reading, setup->server);
+	if (server != DEVICE_NOBODY)
+		peer = &reading.peers[server];
 	cidr_format(text, &setup->link_local);
-	if (has_shaken_hands(setup))
+	if (peer && peer->handshake != UINT32_MAX)
 		snprintf(buf, size, ": there has been a handshake, so does `wg dynamic server' run "
 			 "there, is %s in the AllowedIPs of our peer, and TCP port 970 open?",
 			 text);
+	else if (peer && !peer->endpoint.family)
+		snprintf(buf, size, ": the server's peer has no endpoint here: add its Endpoint");
 	else
 		snprintf(buf, size, ": there has been no handshake yet: is the server up, is our "
 			 "public key that of a peer there, with AllowedIPs %s, and is the "
 			 "endpoint here right?", text);
+	reading_unmap(&reading);
 }
 
 static const char *hint_connect(int error)
@@ -49,7 +46,7 @@ static const char *hint_connect(int error)
 	case EADDRNOTAVAIL:
 		return ": the last connection is not over yet";
 	case EDESTADDRREQ:
-		return ": its peer has no endpoint";
+		return ": its peer has no endpoint here: add its Endpoint";
 	default:
 		return NULL;
 	}

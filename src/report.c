@@ -20,7 +20,7 @@ static const char *const reasons[REASON_TYPES] = {
 	[REASON_RETIRED] = "its pool is gone",
 	[REASON_INVALID] = "invalid request",
 	[REASON_UNSUPPORTED] = "unsupported command or version",
-	[REASON_UNAVAILABLE] = "no address: pools used up, none of that family, or a wish taken",
+	[REASON_UNAVAILABLE] = "no address is left in the pools",
 	[REASON_LATER] = "can't be done now, told to try again",
 	[REASON_STRANGER] = "this link-local is in no peer's allowed-ips: add it, as /128",
 	[REASON_PORT] = "its source port is not below 1024",
@@ -143,6 +143,8 @@ static void line(const struct server_log_item *item)
 			 peer, ips);
 		break;
 	case EVENT_REFUSED:
+		if (item->reason == REASON_UNAVAILABLE && *ips)
+			reason = "another's, or in no pool";
 		log_line(LOG_NOTICE, "%srefused%s%s: %s", peer, *ips ? " " : "", ips, reason);
 		break;
 	case EVENT_SUPPRESSED:

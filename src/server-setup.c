@@ -178,6 +178,35 @@ static bool share(struct server_config *config, const struct settings *settings,
 	return ret >= 0;
 }
 
+struct own_walk {
+	const char *file;
+	const struct policy *policy;
+};
+
+/* It may be on an interface for a while only: so this is no error. */
+static bool warn_own(const struct net_address *address, void *data)
+{
+	static const uint8_t nobody[KEY_LEN];
+	const struct own_walk *walk = data;
+	char text[CIDR_STRLEN];
+	struct cidr ip;
+
+	cidr_host(&ip, address->cidr.family, address->cidr.ip);
+	if (policy_forbids(walk->policy, &ip, nobody))
+		log_line(LOG_WARNING, "%s: AllowedIPs %s is this host's own address, which nobody "
+			 "is leased: reserve another", walk->file, cidr_format(text, &ip));
+	return true;
+}
+
+/* Whoever is to have such a one would ask in vain. */
+static void warn_reserved(const struct server_setup *setup, const struct policy *policy)
+{
+	struct own_walk walk = { setup->file, policy };
+
+	if (policy->head && policy->head->reservations)
+		net_addresses(warn_own, &walk);
+}
+
 bool server_setup_config(const struct server_setup *setup, struct server_config *config,
 			 char error[static SETTINGS_ERROR])
 {
@@ -202,6 +231,8 @@ bool server_setup_config(const struct server_setup *setup, struct server_config 
 	memcpy(message->nets + settings.pools.count, settings.pools.exclude,
 	       settings.pools.excludes * sizeof(*message->nets));
 	settings_close(&settings);
+	if (ok)
+		warn_reserved(setup, &config->policy);
 	return ok;
 }
 
@@ -390,7 +421,7 @@ static const char *absolute(const char *file)
 
 	if (*file != '/' && !getcwd(dir, sizeof(dir)))
 		return NULL;
-	len = snprintf(path, sizeof(path), "%s%s%s", dir, *dir ? "/" : "", file);
+	len = snprintf(path, sizeof(path), "%s%s%s", dir, *dir && dir[1] ? "/" : "", file);
 	return len < SETTINGS_FILE ? path : NULL;
 }
 

@@ -187,9 +187,7 @@ static void journal_came(struct server *server, const struct server_journal *mes
 	}
 	server->loaded = true;
 	server->journal.fd = fd;
-	if (fd >= 0 && store_load(server)) {
-		summary(server);
-	} else {
+	if (fd < 0 || !store_load(server)) {
 		log_flush(server);
 		server->stopping = server->loop.stop = true; /* in order: why has been told */
 	}
@@ -210,9 +208,10 @@ static void reading_came(struct server *server, const struct server_reading *mes
 	server->ready = true;
 	link_locals_missing(server);
 	calls_start(server);
-	if (!store_room(server, CHANGE_RECORDS) && server->journal_error)
-		log_flush(server); /* while the monitor's parent is there to show it */
+	store_room(server, CHANGE_RECORDS);
+	log_flush(server); /* what is wrong, while the monitor's parent is there to show it */
 	server_tell(server, SERVER_READY);
+	summary(server);
 }
 
 static void settings(struct server *server, const struct server_settings *message, int fd)

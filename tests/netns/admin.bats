@@ -26,7 +26,7 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	[[ $output == *"wg-dynamic: wg0: no addresses yet, going on in the background: the server refused:"* ]]
 	no_addrs c2
 	not lease_of c2
-	logged_of c2 "at ${LL[c2]}: refused: no address: pools used up"
+	logged_of c2 "at ${LL[c2]}: refused: no address is left in the pools"
 	[[ $(on srv wg dynamic show wg0 dump) == *$'pool\t192.0.2.9/32\t1\t0\n'* ]]
 	wgq c1 down wg0
 	wait_for 15 bound c2 192.0.2.9 2001:db8::9
@@ -55,6 +55,14 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	wait_for 15 logged c1 "the server is not reachable: timed out: there has been a handshake, so does \`wg dynamic server' run there, is ${LL[c1]}/128 in"
 	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
 	wait_for 20 bound c1
+}
+
+@test "a client whose server's peer has no endpoint says so" {
+	two_hosts fe80::/128
+	on c1 sed -i '/^Endpoint/d' /etc/wireguard/wg0.conf
+	run only_client c1 1
+	[ "$status" -eq 0 ]
+	[[ $output == *" peer has no endpoint here: add its Endpoint"* ]]
 }
 
 @test "reservation: leased to its peer, and there after release and expiry" {

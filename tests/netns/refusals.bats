@@ -441,6 +441,8 @@ server_with() { # FILE INJECTION LINE
 	[ "$status" -eq 0 ] && [ "$output" = fe80::102:304:506:708 ]
 	usage address "exactly one public key is needed"
 	usage address "exactly one public key is needed" "$key" "$key"
+	refused srv "wg-dynamic: there is no public key: the interface needs a PrivateKey" \
+		wg dynamic address "(none)"
 	usage address "\`${key%=}' is no key: 44 characters, as \`wg pubkey' prints them" "${key%=}"
 }
 

@@ -178,6 +178,24 @@ refused() {
 	wait_for 5 logged srv "it is no regular file: write the settings into one: not reloaded"
 }
 
+@test "a reservation of the server's own address: said at the start and by a reload" {
+	local said own="AllowedIPs 192.0.2.1/32 is this host's own address, which nobody is leased: reserve another"
+	two_hosts
+	settings <<-EOF
+		[Peer]
+		PublicKey = ${PUB[c1]}
+		AllowedIPs = 192.0.2.1, 2001:db8::7
+	EOF
+	said=$(up_server config /etc/wireguard/wg0.settings 2>&1)
+	[[ $said == *"wg0: /etc/wireguard/wg0.settings: $own"* ]]
+	[[ $said != *2001:db8::7* ]]
+	on srv wg dynamic reload wg0
+	logged srv "$own" 1
+	on srv sed -i 's/192.0.2.1,/192.0.2.2,/' /etc/wireguard/wg0.settings
+	on srv wg dynamic reload wg0
+	logged srv "$own" 1
+}
+
 @test "a file with an error stops the start; so does a reservation outside the interface's pools" {
 	star "fe80::/128" c1
 	settings <<-EOF

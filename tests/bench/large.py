@@ -4,6 +4,7 @@ One server with as many peers as wished, up to 500,000, each with two addresses:
 the device, start, compaction, and the cost of a request.
 """
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -11,10 +12,12 @@ import time
 
 from counting import ROLES
 from observe import counts_instructions, cpu_seconds, instructions, memory, peak
-from watch import compactions, first_reading, longer, longest_at, quantile, readings, split
+from watch import compactions, first_reading, longer, longest_at, readings, split, summary
 from world import TOOLS, Failure, World, processes, wait_for
 
-PACE = 200  # requests a second, of which each is timed
+PACE = {"renewals": 200, "new leases": 20}  # a second, of which each is timed
+READINGS = 70  # seconds of that, in which the device is read twice
+COMPACTION = 40
 WORK = 1.5  # times as long as a reading takes, until the server has done with it
 SETTLE = 2  # seconds after a reading before something else is measured
 AFTER = 1  # seconds after a journal was written anew, in which the old one is freed
@@ -33,13 +36,36 @@ def spent(pids, work):
     return [(b[0] - a[0]) * 1e6 for a, b in zip(before, cpu_seconds(pids))], result
 
 
-class Large:
-    """The server, its device, and what is measured on them, in this order."""
+def newcomers(seconds):
+    """How many have no lease before they are in the pace."""
+    return PACE["new leases"] * seconds
 
-    def __init__(self, world, peers):
+
+def paced(world, seconds, first, peers, newcomer):
+    """
+    For so long, at an even pace whatever becomes of it: renewals of those peers, and new leases
+    from the newcomer on. By kind: when each was due, and how long it took.
+    """
+    loads = {"renewals": {"f": first, "p": peers},
+             "new leases": {"f": newcomer, "p": newcomers(seconds)}}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = {kind: pool.submit(world.load, r=PACE[kind], t=seconds, s=PACE[kind] * seconds,
+                                     **load) for kind, load in loads.items()}
+        return {kind: done.result()["slowest"] for kind, done in running.items()}
+
+
+class Large:
+    """
+    The server, its device, and what is measured on them, in this order. Beside the peers there may
+    be others, which have no lease until the pace.
+    """
+
+    def __init__(self, world, peers, others=0):
         self.world, self.peers, self.reader_peak = world, peers, 0
+        self.newcomer = peers + 1
         world.tunnel()
-        self.device = world.device(peers)
+        self.device = world.device(peers + others)
+        self.others = others
         self.server = world.server()
 
     def lease(self, rounds):
@@ -67,22 +93,20 @@ class Large:
             times = [us / (end - first) for us in times]
             found.append({"cpu": sum(times), **dict(zip(ROLES, times)), "rate": result["rate"]})
         counts = self.world.device_counts(self.device)
-        if counts["allowed_ips"] != 3 * self.peers:
+        if counts["allowed_ips"] != 3 * self.peers + self.others:
             raise Failure("not all leases are on the device: %s" % counts)
         return {"last": found, "all": whole / self.peers}
 
-    def reading(self, patience=120):
-        """Waits for the next, whole; returns how long it took."""
-        with readings(self.server) as watch:
-            began = time.monotonic()
-            wait_for(lambda: any(start > began + 0.01 for start, _ in watch.intervals), patience,
-                     0.05)
-        self.reader_peak = max(self.reader_peak, watch.peak)
-        return next(end - start for start, end in watch.intervals if start > began + 0.01)
-
     def quiet(self):
         """Waits until the device has just been read."""
-        self.reading()
+        def gets():
+            return self.world.device_counts(self.device)["gets"]
+
+        before = gets()
+        with readings(self.server) as watch:
+            wait_for(lambda: gets() > before, 120, 0.05)
+            wait_for(lambda: not watch.holds(), 120)
+        self.reader_peak = max(self.reader_peak, watch.peak)
         time.sleep(SETTLE)
 
     def memory(self):
@@ -93,29 +117,26 @@ class Large:
 
     def paced(self, seconds, watch=None):
         """
-        Of renewals at an even pace: times while the device was read, or while what is watched
+        At that pace, of either kind: times while the device was read, or while what is watched
         happened; and of those during which nothing did.
         """
         with readings(self.server) as read, watch or read:
-            result = self.world.load(r=PACE, t=seconds, p=self.peers, s=PACE * seconds)
-        intervals = [(begin, end + AFTER) for begin, end in watch.intervals] if watch else \
-            read.intervals
-        if not intervals:
+            results = paced(self.world, seconds, 1, self.peers, self.newcomer)
+        self.newcomer += newcomers(seconds)
+        seen, worked = watch.intervals if watch else read.intervals, longer(read.intervals, WORK)
+        if not seen:
             raise Failure("what is to be watched did not happen in %d s" % seconds)
-        read = longer(read.intervals, WORK)
-        during, else_ = split(result["slowest"], intervals if watch else read, read)
-        return {"times": len(intervals),
-                "seconds": max(end - start for start, end in intervals),
-                "longest at": longest_at(result["slowest"], intervals if watch else read),
-                **{"%s %s" % (name, key): value
-                   for name, times in (("during", during), ("else", else_))
-                   for key, value in (("requests", len(times)), ("p50", quantile(times, 0.5)),
-                                      ("p99.9", quantile(times, 0.999)),
-                                      ("max", quantile(times, 1)))}}
+        intervals = [(begin, end + AFTER) for begin, end in seen] if watch else worked
+        found = {"times": len(seen), "seconds": max(end - begin for begin, end in seen)}
+        for kind, slowest in results.items():
+            during, else_ = split(slowest, intervals, worked)
+            found[kind] = {"longest at": longest_at(slowest, intervals),
+                           "during": summary(during), "else": summary(else_)}
+        return found
 
     def readings(self):
-        say("readings of the device while %d requests come in a second", PACE)
-        return self.paced(2 * READING + 10)
+        say("readings of the device while %d requests come in a second", sum(PACE.values()))
+        return self.paced(READINGS)
 
     def start(self):
         """
@@ -150,11 +171,11 @@ class Large:
         path = os.path.join(self.world.state, "wg0.leases")
         records = int(subprocess.run(["grep", "-c", "^lease ", path], stdout=subprocess.PIPE,
                                      text=True, check=True).stdout)
-        missing = 2 * self.peers + 1024 - records - 5 * PACE
+        missing = 2 * self.peers + 1024 - records - 5 * sum(PACE.values())
         say("compaction, after %d renewals", max(missing, 0))
         if missing > 0:
             self.world.load(c=64, n=missing, p=self.peers)
-        return self.paced(40, compactions(self.world))
+        return self.paced(COMPACTION, compactions(self.world))
 
     def costs(self, rounds):
         """Of renewals, between two readings: processor time and latency."""
@@ -196,7 +217,7 @@ def without_leases():
 def measure(peers, rounds, whole):
     """Memory and the cost of a request; if whole, all that is to be measured."""
     with World() as world:
-        large = Large(world, peers)
+        large = Large(world, peers, newcomers(READINGS + COMPACTION) if whole else 0)
         found = {"new": large.lease(rounds), "memory": large.memory(), "cost": large.costs(rounds)}
         if whole:
             found["readings"] = large.readings()

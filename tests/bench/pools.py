@@ -3,13 +3,14 @@
 
 import time
 
-from large import PACE, say
-from watch import quantile, split
+from large import newcomers, paced, say
+from watch import split, summary
 from world import Failure, World
 
 EXPIRING = 100000
 BATCHES = 20
 WAIT = 60  # seconds from the first of these leases to the end of all
+BEFORE, PACED = 10, 25  # seconds: others' requests come from so long before that, for so long
 POOL = ("10.7.0.0/16", 65534)
 SAMPLE = 16  # addresses, before which:
 ALONE = 500  # others are asked for, one at a time as well
@@ -27,7 +28,7 @@ def expiry(number=EXPIRING):
     with World() as world:
         world.tunnel()
         others = 2000
-        device = world.device(number + others)
+        device = world.device(number + others + newcomers(PACED))
         world.server()
         world.load(c=64, n=others, p=others, f=number + 1)
         size, end = number // BATCHES, time.monotonic() + WAIT
@@ -39,19 +40,16 @@ def expiry(number=EXPIRING):
             world.load(c=64, n=size, p=size, f=1 + i * size,
                        q=LEASE % round(end - time.monotonic()))
         before = world.device_counts(device)["allowed_ips"]
-        time.sleep(end - time.monotonic() - 10)
-        result = world.load(r=PACE, t=25, p=others, f=number + 1, s=25 * PACE)
-        after = world.device_counts(device)["allowed_ips"]
-        if before - after != 2 * number:
-            raise Failure("%d addresses were to be taken out, but %d were" %
-                          (2 * number, before - after))
-        during, else_ = split(result["slowest"], [(end - 1, end + 13)])
-        return {"leases": number, "during": during_of(during), "else": during_of(else_)}
-
-
-def during_of(times):
-    return {"requests": len(times), "p50": quantile(times, 0.5), "p99.9": quantile(times, 0.999),
-            "max": quantile(times, 1)}
+        time.sleep(end - time.monotonic() - BEFORE)
+        results = paced(world, PACED, number + 1, others, number + others + 1)
+        gone = before + 2 * newcomers(PACED) - world.device_counts(device)["allowed_ips"]
+        if gone != 2 * number:
+            raise Failure("%d addresses were to be taken out, but %d were" % (2 * number, gone))
+        found = {"leases": number}
+        for kind, slowest in results.items():
+            during, else_ = split(slowest, [(end - 1, end + 13)])
+            found[kind] = {"during": summary(during), "else": summary(else_)}
+        return found
 
 
 def last_address():

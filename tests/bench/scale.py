@@ -118,34 +118,32 @@ def why_waited(what, result):
             "is beyond 67 %% waits for the server's work on it), and took %s ms. Longer than its "
             "p99.9, %s ms, is what the one in a thousand has to wait for: a disk that is slower "
             "now and then shows in `else`, too.\n" %
-            (what, 100 * result["longest at"], number(result["during max"] / 1000),
-             number(result["during p99.9"] / 1000)))
-
-
-def parts(result):
-    return ({key[7:]: value for key, value in result.items() if key.startswith("during ")},
-            {key[5:]: value for key, value in result.items() if key.startswith("else ")})
+            (what, 100 * result["longest at"], number(result["during"]["max"] / 1000),
+             number(result["during"]["p99.9"] / 1000)))
 
 
 def wait_section(peers, result, expiry):
     readings, compaction = result["readings"], result["compaction"]
-    rows = [
-        wait_row("%d readings of the device, up to %.1f s long" %
-                 (readings["times"], readings["seconds"]), *parts(readings), 20),
-        wait_row("compaction, %.1f s" % compaction["seconds"], *parts(compaction), 20),
-        wait_row("end of %s leases" % number(expiry["leases"]), expiry["during"], expiry["else"],
-                 50, absolute=True),
-    ]
-    why = "".join(why_waited(*what) for what, row in zip((("readings", readings),
-                                                          ("compaction", compaction)), rows)
-                  if is_missed(row))
+    rows, why = [], ""
+    for title, found, most in (
+            ("%d readings of the device, up to %.1f s long" %
+             (readings["times"], readings["seconds"]), readings, 20),
+            ("compaction, %.1f s" % compaction["seconds"], compaction, 20),
+            ("end of %s leases" % number(expiry["leases"]), expiry, 50)):
+        for kind in large.PACE:
+            of_kind = found[kind]
+            rows.append(wait_row("%s: %s" % (title, kind), of_kind["during"], of_kind["else"], most,
+                                 absolute=found is expiry))
+            if found is not expiry and is_missed(rows[-1]):
+                why += why_waited(rows[-1][0], of_kind)
     return ("Who has to wait",
-            "Renewals at %d a second, whatever becomes of them; ms from when each was due. Those "
-            "that were under way meanwhile (for readings, half as long again, while the server "
-            "works on what was read), beside those while nothing happened (else). Judged: how much "
-            "longer the longest took than the p99.9 of these, not than their longest, which one "
-            "outlier would make; for the end of leases, the longest itself. With %s peers, the "
-            "third with %s.\n\n" % (large.PACE, number(peers), number(expiry["leases"])) +
+            "Each second %s, whatever becomes of them; ms from when each was due. Those that were "
+            "under way meanwhile (for readings, half as long again, while the server works on what "
+            "was read), beside those while nothing happened (else). Judged: how much longer the "
+            "longest took than the p99.9 of these, not than their longest, which one outlier would "
+            "make; for the end of leases, the longest itself. With %s peers, the third with %s.\n\n"
+            % (" and ".join("%d %s" % (pace, kind) for kind, pace in large.PACE.items()),
+               number(peers), number(expiry["leases"])) +
             table(("what happens", "requests", "p50", "p99.9", "longest", "else p99.9",
                    "else longest", "judged", "goal", ""), rows) + ("\n" + why if why else ""))
 

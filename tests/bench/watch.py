@@ -110,3 +110,8 @@ def split(samples, intervals, others=()):
 def quantile(values, q):
     values = sorted(values)
     return values[min(len(values) - 1, int(q * len(values)))] if values else 0
+
+
+def summary(times):
+    return {"requests": len(times), "p50": quantile(times, 0.5), "p99.9": quantile(times, 0.999),
+            "max": quantile(times, 1)}

@@ -267,10 +267,13 @@ static void link_event(enum net_event event, void *data)
 		link_look();
 		break;
 	case NET_LOST:
+		link_look();
+		if (monitor.gone)
+			break;
 		look_soon();
 		if (monitor.up)
 			restore(); /* it may have been down and up again */
-		/* fall through */
+		break;
 	case NET_LINK_UP:
 		link_look(); /* orders go by name, which may be another now */
 		break;
@@ -588,6 +591,8 @@ static void end(void)
 {
 	supervisor_close(&monitor.supervisor);
 	hook_skip(&monitor.hook);
+	if (monitor.gone)
+		network_gone(&monitor.network);
 	hold_nothing();
 	network_end(&monitor.network);
 	hook_end(&monitor.hook, HOOK_RELEASED);

@@ -382,7 +382,7 @@ static void keep_mark(struct network *n, const struct reading *reading)
 		default_route_again(&n->default_route);
 }
 
-/* Not if it has gone: then another may be called as it was, whose AllowedIPs are not ours. */
+/* If not, another may be called as it was, whose AllowedIPs are not ours. */
 static bool is_there(const struct network *n)
 {
 	return n->ifindex && if_nametoindex(n->interface) == n->ifindex;
@@ -570,6 +570,15 @@ static void forget(struct network *n)
 	if (reading_exact(&reading, &all[1]))
 		now->defaults &= ~DEFAULT_ROUTE_V6;
 	reading_unmap(&reading);
+}
+
+void network_gone(struct network *n)
+{
+	n->ifindex = if_nametoindex(n->interface);
+	forget(n);
+	n->default_route.there &= n->now.defaults;
+	n->default_route.stale &= n->now.defaults;
+	n->default_route.unmark = false;
 }
 
 void network_adopt(struct network *n)

@@ -95,6 +95,12 @@ void network_leave(struct network *network);
 /* Puts back what the interface has lost by going down. */
 void network_restore(struct network *network);
 
+/*
+ * The interface has gone, and another may be called as it was by now: what that has, as default
+ * routes of its own, is not undone. DNS can't be told apart, which goes by the name alone.
+ */
+void network_gone(struct network *network);
+
 /* Nothing of it shall be configured any more, but what the user has given himself. */
 void network_clear(struct network *network);
 

@@ -643,14 +643,16 @@ static uint64_t turn(void *data)
 		monitor.routes_at = NEVER;
 		server_setup_routes(&monitor.setup);
 	}
-	at = sooner(monitor.stop_at, supervisor_turn(&monitor.supervisor, now));
-	at = sooner(sooner(at, monitor.routes_at), takes_turn(now));
+	at = sooner(monitor.routes_at, supervisor_turn(&monitor.supervisor, now));
+	at = sooner(at, takes_turn(now));
 	/* Who has not taken the last reading yet gets no other. */
-	if (monitor.child || supervisor_behind(&monitor.supervisor))
-		return at;
-	if (monitor.read_at <= now)
-		read_now(now);
-	return monitor.child ? at : sooner(at, monitor.read_at);
+	if (!monitor.child && !supervisor_behind(&monitor.supervisor)) {
+		if (monitor.read_at <= now)
+			read_now(now);
+		if (!monitor.child)
+			at = sooner(at, monitor.read_at);
+	}
+	return sooner(at, monitor.stop_at); /* which all of these may have set */
 }
 
 static bool open_all(int spawner)
@@ -709,6 +711,8 @@ int server_monitor(const struct server_setup *setup)
 	ret = sandbox_keep(capabilities);
 	if (ret)
 		return log_failure("cannot give up privileges: %s", strerror(-ret));
+	if (!is_there()) /* any more, which was before there were events of it */
+		event(NET_LINK_GONE, NULL);
 	loop_run(&monitor.loop, turn, NULL);
 	supervisor_close(&monitor.supervisor);
 	return monitor.exit_status;

@@ -457,6 +457,36 @@ order() { # LINE...: the stubs have been called so.
 	noted order "$@"
 }
 
+# wg-quick itself makes what no stub can.
+@test "deleted and made anew under a client that does not look: its default routes stay" {
+	local real
+	real=$(on srv bash -c 'type -P wg-quick')
+	quick_stub
+	pushes route=0.0.0.0/0
+	client accept address,default-route
+	calls order >/dev/null
+	on c1 kill -STOP "$(pids c1 client monitor)"
+	on c1 ip link delete wg0
+	on c1 sed -i 's,^AllowedIPs.*,&\, 0.0.0.0/0,; s,^\[Interface\],&\nTable = off\nFwMark = 77,' \
+		/etc/wireguard/wg0.conf
+	wait_for 5 on c1 "$real" up wg0
+	on c1 kill -CONT "$(pids c1 client monitor)"
+	wait_for 5 not pids c1 client
+	[ -z "$(calls order)" ]
+	[ "$(on c1 wg show wg0 fwmark)" = 0x4d ]
+	has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+}
+
+@test "default routes are undone when the interface is deleted" {
+	quick_stub
+	pushes route=0.0.0.0/0
+	client accept address,default-route
+	calls order >/dev/null
+	on c1 ip link delete wg0
+	wait_for 5 not pids c1 client
+	order "wg-quick del-default wg0 0.0.0.0/0"
+}
+
 @test "default routes are asked of wg-quick, and undone in order" {
 	quick_stub
 	recording_hook

@@ -12,15 +12,19 @@ teardown() {
 }
 
 # A monitor that does not look is told no more than its socket has room for; then a link that goes
-# down and up.
-overrun() { # HOST PID
+# down and up, or is deleted.
+overrun() { # HOST PID [delete]
 	local n
 	on "$1" kill -STOP "$2"
 	for n in {1..1000}; do
 		echo "address add 198.18.$((n >> 8)).$((n & 255))/32 dev lo"
 	done | on "$1" ip -batch -
-	on "$1" ip link set wg0 down
-	on "$1" ip link set wg0 up
+	if [[ ${3-} == delete ]]; then
+		on "$1" ip link delete wg0
+	else
+		on "$1" ip link set wg0 down
+		on "$1" ip link set wg0 up
+	fi
 	on "$1" kill -CONT "$2"
 }
 
@@ -55,6 +59,20 @@ overrun() { # HOST PID
 	bound c1 "$four" "$six"
 }
 
+@test "netlink says more than server and client have room for, and the interface is gone: so are they" {
+	two_hosts "fe80::/128"
+	up_server pool "$POOLS" lease-time 30
+	only_client c1
+	overrun c1 "$(pids c1 client monitor)" delete
+	wait_for 5 not pids c1 client
+	logged c1 "the interface has been removed"
+	logs c1 | not grep cannot
+	overrun srv "$(pids srv server monitor)" delete
+	wait_for 5 not pids srv server
+	logged srv "wg0: the interface is gone"
+	logs srv | not grep cannot
+}
+
 under_strace() { # HOST PID WORD...: until no_strace.
 	spawn "$1" strace strace -qq -o /run/trace "${@:3}" -p "$2"
 	STRACE=$SPID
@@ -68,6 +86,10 @@ no_strace() { # HOST
 
 slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s.
 	under_strace "$1" "$2" -f -e trace=socket -e inject=socket:delay_enter=200000
+}
+
+is_recorded() { # HOST
+	[[ -n $(recorded "$1") ]]
 }
 
 # The order is there when the monitor wakes up, and the interface is another. It follows from what
@@ -84,6 +106,7 @@ slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s.
 	on srv kill -STOP "$(pids srv server monitor)"
 	spawn c2 asks /usr/bin/python3 "$NETNS/raw.py" client --limit 5 'request_ip=1\n\n'
 	wait_for 5 on c2 grep -q ':03CA 01 ' /proc/net/tcp6
+	wait_for 2 is_recorded c2 # which comes before the order
 	on srv ip link delete wg0
 	wait_for 5 wgq srv up wg0
 	on srv kill -CONT "$(pids srv server monitor)"
@@ -97,6 +120,19 @@ slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s.
 	[ "$(lease_of c1)" = "$held" ]
 	new_session c1
 	[[ $(ask c1) == *errno=0* && $(lease_of c1) == "$held" ]]
+}
+
+# Between its look at the device and the first of the kernel's events.
+@test "device deleted while a server starts: it does not stay" {
+	star "fe80::/128" c1
+	wgq srv up wg0
+	spawn srv server strace -f -qq -o /run/trace -e trace=socketpair \
+		-e inject=socketpair:delay_enter=2000000:when=1 \
+		wg dynamic server wg0 pool "$POOLS" foreground
+	wait_for 5 listens srv 970
+	on srv ip link delete wg0
+	wait_for 10 not on srv grep -q "^State:.[^Z]" "/proc/$SPID/status"
+	out srv server | grep -F "wg0: the interface is gone"
 }
 
 @test "wg setconf puts new peers in the place of all, at the server and at a client: leases go on" {

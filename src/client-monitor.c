@@ -283,6 +283,38 @@ static void link_event(enum net_event event, void *data)
 	}
 }
 
+/* --- the server --- */
+
+/* The user may have given the server another key: it's asked at once, as after an `up'. */
+static bool follow(void)
+{
+	uint8_t key[KEY_LEN];
+	const bool up = monitor.up;
+
+	if (!client_server_moved(&monitor.setup, key))
+		return false;
+	network_leave(&monitor.network);
+	memcpy(monitor.setup.server, key, KEY_LEN);
+	monitor.up = false;
+	tell_link();
+	monitor.up = up;
+	if (up)
+		tell_link();
+	return true;
+}
+
+/* What `wg set' has done tells nobody: so it is looked at from time to time. */
+static bool check(uint64_t now)
+{
+	if (monitor.check_at > now)
+		return false;
+	monitor.check_at = now + CHECK_MS;
+	if (!follow())
+		return false;
+	monitor.look_at = now;
+	return true;
+}
+
 /* --- the engine --- */
 
 static void engine_up(struct supervisor *supervisor)
@@ -316,8 +348,10 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 		return;
 	switch (message->head.type) {
 	case CLIENT_CONNECT:
-		client_socket_connect(&monitor.setup, supervisor,
-				      (const struct client_connect *)message);
+		/* If that is another by now, it is asked instead. */
+		if (monitor.stop_at != NEVER || !check(now_ms()))
+			client_socket_connect(&monitor.setup, supervisor,
+					      (const struct client_connect *)message);
 		break;
 	case CLIENT_CHANGE:
 		change((const struct client_change *)message);
@@ -397,24 +431,6 @@ static void ready(void)
 	daemon_ready();
 }
 
-/* The user may have given the server another key: it's asked at once, as after an `up'. */
-static bool follow(void)
-{
-	uint8_t key[KEY_LEN];
-	const bool up = monitor.up;
-
-	if (!client_server_moved(&monitor.setup, key))
-		return false;
-	network_leave(&monitor.network);
-	memcpy(monitor.setup.server, key, KEY_LEN);
-	monitor.up = false;
-	tell_link();
-	monitor.up = up;
-	if (up)
-		tell_link();
-	return true;
-}
-
 static void tell_hook(void)
 {
 	struct options options;
@@ -442,14 +458,17 @@ static void look_again(uint64_t now)
 	tell_hook();
 }
 
-/* What `wg set', `wg syncconf' and the like have done tells nobody. */
-static void check(uint64_t now)
+/*
+ * What is taken out of AllowedIPs is put back soon. Without routes there is nothing of ours there:
+ * no reason to wake up before the next request.
+ */
+static uint64_t routes_turn(uint64_t now)
 {
-	if (monitor.check_at > now)
-		return;
-	monitor.check_at = now + CHECK_MS;
-	if (follow() || (monitor.network.pushed.routes && !network_whole(&monitor.network)))
+	if (!monitor.network.pushed.routes)
+		return NEVER;
+	if (monitor.check_at <= now && !check(now) && !network_whole(&monitor.network))
 		monitor.look_at = now;
+	return monitor.check_at;
 }
 
 /* Programs that have come to run for the first addresses are waited for, too. */
@@ -461,11 +480,11 @@ static bool is_ready(uint64_t now)
 
 static uint64_t turn(void *data)
 {
-	uint64_t now = now_ms(), at;
+	uint64_t now = now_ms(), at, check;
 
 	(void)data;
 	expire(now);
-	check(now);
+	check = routes_turn(now);
 	if (monitor.network.pushed.routes && !monitor.routes.added)
 		look_soon(); /* which then waits for changes */
 	look_again(now);
@@ -479,7 +498,7 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 	if (monitor.supervisor.lost)
 		monitor.loop.stop = true;
-	at = sooner(sooner(at, expiry()), sooner(monitor.look_at, monitor.check_at));
+	at = sooner(sooner(at, expiry()), sooner(monitor.look_at, check));
 	return sooner(at, sooner(monitor.stop_at, monitor.wait_until));
 }
 

@@ -148,17 +148,16 @@ def idle(counted, traced, seconds):
             {who: children[pid] for who, pid in traced.items()})
 
 
-def only_readings(woken, made, readings, daemon, seconds):
+def only_readings(woken, made, readings, seconds):
     """
-    Whether the device was read in time only, and nothing woke for anything else: one wake-up more
-    may be of a reading that began before. Those that are not traced confirm it roughly.
+    Whether the server read its device in time only, and nothing woke it for anything else: one
+    wake-up more may be of a reading that began before. What is not traced confirms it roughly.
     """
-    times = readings[daemon, "monitor"]
-    allowed = {"monitor": WAKES * times + 1, "spawner": 0,
-               "engine": WAKES * times + 1 if daemon == "server" else 0}
+    times = readings["server", "monitor"]
+    most = WAKES * times + 1
     return times <= seconds // READING + 1 and all(
-        made[daemon, role]["epoll_wait"] <= allowed[role] and
-        woken[daemon, role] <= 2 * allowed[role] for role in ROLES)
+        made["server", role]["epoll_wait"] <= allowed and woken["server", role] <= 2 * allowed
+        for role, allowed in (("monitor", most), ("spawner", 0), ("engine", most)))
 
 
 def idle_section(seconds):
@@ -174,22 +173,19 @@ def idle_section(seconds):
         rows.append((daemon, role, woken[daemon, role], readings[daemon, role],
                      sum(names.values()),
                      ", ".join("%s %d" % pair for pair in names.most_common()) or "none"))
-    quiet = {daemon: only_readings(woken, made, readings, daemon, seconds)
-             for daemon in ("client", "server")}
-    asleep = not any(woken["client", role] for role in ROLES)
+    asleep = not any(woken["client", role] or made["client", role] for role in ROLES)
     save("client-idle", {"%s %s" % who: {"switches": woken[who], "calls": made[who],
                                          "readings": readings[who]} for who in woken})
     return ("Idle for %d s, with a lease of an hour" % seconds,
             "Voluntary switches: how often a process has gone to sleep, after a wake-up. System "
             "calls, and readings, which are children that read the device: by strace, on other "
             "hosts at the same time. Goal for the server: no wake-up but for readings, at most one "
-            "in %d s; %s. For the client: none between renewals; %s. What it wakes for is a look "
-            "at its device every %d s, since nothing else tells of `wg set`, which is promised to "
-            "show within these %d s; %s. A reading wakes the monitor %d times, and in the "
-            "server the engine as often, by epoll_wait(); one more may be of a reading that began "
-            "before. The others are not to wake at all.\n\n" %
-            (READING, verdict(quiet["server"]), verdict(asleep), READING, READING,
-             "nothing but that was seen" if quiet["client"] else "and there was more", WAKES) +
+            "in %d s; %s. For the client: none between renewals; %s. (One that has routes pushed "
+            "looks at its device every %d s as well, to put back what `wg syncconf` takes out; "
+            "none are here.) A reading wakes the monitor %d times, and the engine as often, by "
+            "epoll_wait(); one more may be of a reading that began before.\n\n" %
+            (READING, verdict(only_readings(woken, made, readings, seconds)), verdict(asleep),
+             READING, WAKES) +
             table(("daemon", "process", "voluntary switches", "readings", "system calls", ""),
                   rows))
 

@@ -101,6 +101,31 @@ new_key() { # of the server.
 	logged c1 "route 10.77.1.0/24 withdrawn" 0
 }
 
+sleeps() { # HOST: how often each process of its client has gone to sleep so far.
+	local pid
+	for pid in $(pids "$1" client); do
+		on "$1" grep ^voluntary "/proc/$pid/status"
+	done
+}
+
+@test "a client without routes sleeps until it next asks, and then follows a server's new key" {
+	local new before
+	settings "" ""
+	on srv sed -i '/^Pool/a LeaseTime = 80' /etc/wireguard/wg0.settings
+	wgq srv up wg0
+	wgq c1 up wg0
+	sleep 7 # what there is to do after a start
+	before=$(sleeps c1)
+	new=$(new_key)
+	on c1 wg set wg0 peer "${PUB[srv]}" remove \
+		peer "$new" allowed-ips fe80::/128 endpoint "${IP[srv]}:51820"
+	sleep 26
+	[ "$(grep -c . <<<"$before")" -eq 3 ]
+	[ "$(sleeps c1)" = "$before" ]
+	wait_for 15 logged c1 "the server is peer $new from now on" 1
+	wait_for 5 bound c1
+}
+
 @test "a server that is no peer for a while: said once with the remedy, and taken back" {
 	local four six
 	wgq srv up wg0

@@ -417,11 +417,23 @@ static void log_grant(struct session *session, uint32_t lease)
 	item->from = session->from;
 }
 
+/* Another request of the peer for the same address may have failed meanwhile: then it ends. */
+static bool is_ending(const struct session *session, uint32_t lease)
+{
+	const struct lease *l = &session->server->leases.list[lease];
+	bool ending = false;
+
+	for (int v = V4; v < FAMILIES; ++v)
+		ending |= session->response.ip[v].family &&
+			  (!lease_holds(l, v) || l->flags & LEASE_ENDING << v);
+	return ending;
+}
+
 void grant_finish(struct session *session, uint32_t lease)
 {
 	if (session->orders)
 		return;
-	if (session->failed) {
+	if (session->failed || is_ending(session, lease)) {
 		fail(session, lease);
 	} else {
 		log_grant(session, lease);

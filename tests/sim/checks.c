@@ -296,7 +296,7 @@ void rest(void)
 {
 	sim_disk = SIM_DISK_GOOD;
 	sim_calls_left = 0;
-	monitor.cost = 0;
+	monitor.cost = monitor.failing = 0;
 	client_reads_on();
 	settle(REST_MS);
 	check_promises();

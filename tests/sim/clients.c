@@ -163,7 +163,9 @@ void client_asks(void)
 	for (int i = 0; i < SIM_CONNECTIONS; ++i) {
 		struct connection *other = &world.connections[i];
 
-		if (other != c && other->socket && other->asked && other->peer == p)
+		/* If neither changes anything, both are told the same. */
+		if (other != c && other->socket && other->asked && other->peer == p &&
+		    (changes || other->changes))
 			c->overlaps = other->overlaps = true;
 	}
 	if (changes) {

@@ -124,13 +124,32 @@ static int by_address(const void *a, const void *b)
 			    &((const struct device_ip *)b)->cidr);
 }
 
+/*
+ * The peer that makes the device a large one: it has more allowed-ips than with which the device is
+ * read for each decision, and nothing else ever happens to it.
+ */
+static struct device_peer large_peer(struct device_ip *ips, uint32_t first, uint32_t index)
+{
+	struct device_peer peer = { .first = first, .count = LARGE_DEVICE + 1 };
+	struct cidr ip = address("fd00::");
+
+	memset(peer.key, 0xff, KEY_LEN);
+	for (uint32_t i = 0; i < LARGE_DEVICE; ++i) {
+		ip.ip[14] = i >> 8;
+		ip.ip[15] = i;
+		ips[i] = (struct device_ip){ ip, 0, index, 0 };
+	}
+	ips[LARGE_DEVICE] = (struct device_ip){ address("fe80::ff"), 0, index, 0 };
+	return peer;
+}
+
 /* As the child of device_read() leaves it. */
 int reading_make(void)
 {
 	static struct {
 		struct device_head head;
-		struct device_peer peers[PEERS];
-		struct device_ip ips[ENTRIES + 1];
+		struct device_peer peers[PEERS + 1];
+		struct device_ip ips[ENTRIES + LARGE_DEVICE + 2];
 	} r;
 	const struct cidr own = address("192.0.2.1");
 	int fd = sealed_open("reading");
@@ -152,6 +171,10 @@ int reading_make(void)
 		peer->count = head->ips - peer->first;
 		qsort(r.ips + peer->first, peer->count, sizeof(*r.ips), by_address);
 		++head->peers;
+	}
+	if (world.large) {
+		r.peers[head->peers] = large_peer(r.ips + head->ips, head->ips, head->peers);
+		head->ips += r.peers[head->peers++].count;
 	}
 	r.ips[head->ips++] = (struct device_ip){ own, 0, DEVICE_SELF, 0 };
 	if (fd < 0 || reading_write(fd, head, r.peers, r.ips))

@@ -232,6 +232,11 @@ static void device_slows(void)
 	monitor.cost = byte() & 1 ? 0 : byte();
 }
 
+static void device_fails(void)
+{
+	monitor.failing = 1 + byte() % 4;
+}
+
 static void monitor_works(void)
 {
 	monitor_turn(byte());
@@ -245,7 +250,7 @@ static const struct {
 	void (*happens)(void);
 	uint8_t weight;
 } events[SIM_EVENT_TYPES] = {
-	{ "client asks", client_asks, 88 },
+	{ "client asks", client_asks, 84 },
 	{ "client babbles", client_babbles, 6 },
 	{ "client reads slowly", client_reads_slowly, 6 },
 	{ "client reads on", client_reads_on, 12 },
@@ -265,6 +270,7 @@ static const struct {
 	{ "engine dies", engine_dies, 4 },
 	{ "daemon dies", daemon_dies, 3 },
 	{ "device slows", device_slows, 3 },
+	{ "device fails", device_fails, 4 },
 	{ "disk changes", disk_changes, 3 },
 	{ "journal is gone", journal_is_gone, 2 },
 	{ "device is made anew", device_is_made_anew, 1 },

@@ -93,6 +93,7 @@ static void carry_out(const struct server_orders *orders, bool take, uint64_t kn
 	};
 	const struct device_change *change = orders->changes;
 	uint32_t count = orders->head.count;
+	bool fails = monitor.failing && monitor.failing--;
 	int error;
 
 	monitor.stamp += monitor.stamp == UINT32_MAX ? 2 : 1;
@@ -104,6 +105,10 @@ static void carry_out(const struct server_orders *orders, bool take, uint64_t kn
 	for (uint32_t i = 0; i < count; ++i) {
 		if (done.errors[i])
 			continue;
+		if (fails) {
+			done.errors[i] = EBUSY;
+			continue;
+		}
 		error = take ? device_do_take(change + i) : device_do_allow(change + i, known);
 		if (!changes_reserve(&monitor.guard.changes, 1))
 			abort();

@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What has happened so far, in all lives, and how often each. */
-enum { SIM_EVENT_TYPES = 25 };
+enum { SIM_EVENT_TYPES = 26 };
 extern uint64_t sim_events, sim_event_counts[SIM_EVENT_TYPES];
 const char *sim_event_name(int type);
 

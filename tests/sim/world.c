@@ -130,6 +130,7 @@ void world_make(const uint8_t *bytes, size_t len)
 	input = bytes;
 	input_left = len;
 	memset(&world, 0, sizeof(world));
+	world.large = byte() < LARGE_WORLDS;
 	sim_now = 100000;
 	sim_wall = 1800000000;
 	sim_disk = SIM_DISK_GOOD;

@@ -43,6 +43,7 @@ enum {
 	SLACK_MS = 1000, /* of a promise: it is counted in whole seconds */
 	PROBE_MS = 12000,
 	TAKES = 64,
+	LARGE_WORLDS = 24, /* of 256 worlds, so many have a large device */
 };
 
 /* An address that the server has told a client to be its own until then. */
@@ -76,7 +77,7 @@ struct connection {
 	struct sim_socket *socket; /* NULL: free */
 	int peer;
 	bool asked, changes;
-	bool overlaps; /* another request of this peer is, or was, under way with it */
+	bool overlaps; /* another request of this peer, of which one changes something, is under way */
 	uint32_t change;
 	uint64_t asked_at;
 	uint64_t known; /* what the administrator did before, the server knew then */
@@ -92,6 +93,7 @@ extern struct world {
 	uint32_t device, boot; /* count those that there have been */
 	uint64_t engine_at; /* when the engine wants to be called again */
 	bool engine_runs;
+	bool large; /* the device: not read for each decision */
 } world;
 
 extern struct configs {
@@ -108,6 +110,7 @@ extern struct monitor {
 	int reading_fd; /* -1: none */
 	uint64_t adopted, read_at;
 	uint32_t cost; /* ms that a reading takes */
+	uint32_t failing; /* times that the device will not do what it is told */
 	bool reading_runs;
 	int child_fd;
 	uint64_t child_began, child_ends;

@@ -54,7 +54,6 @@ static bool outdated(const struct book *book, uint32_t peer, const struct device
 const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
 				       const struct cidr *ip)
 {
-	const struct pool *pool = pools_find(book->pools, ip);
 	const struct device_ip *holder;
 	struct cidr wider = *ip;
 
@@ -65,7 +64,7 @@ const struct device_ip *foreign_holder(const struct book *book, uint32_t peer,
 	if (holder)
 		return holder;
 	--wider.prefix;
-	return reading_holder(book->reading, &wider, pool ? pool->net.prefix : 0, peer);
+	return reading_holder(book->reading, &wider, pools_prefix(book->pools, ip), peer);
 }
 
 /* --- one family of one request --- */

@@ -269,7 +269,6 @@ static bool is_full(const struct guard *guard)
 int guard_allow(const struct guard *guard, const struct device_change *change)
 {
 	const struct cidr *ip = &change->ip;
-	const struct pool *pool;
 	const struct changed *done;
 	const struct device_ip *holder;
 	struct cidr wider = *ip;
@@ -281,7 +280,6 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 		return allow_link_local(guard, change);
 	if (!is_address(ip))
 		return EINVAL;
-	pool = pools_find(&guard->pools, ip);
 	if (!is_permitted(guard, change))
 		return EPERM;
 	peer = reading_peer(&guard->reading, change->key);
@@ -297,7 +295,7 @@ int guard_allow(const struct guard *guard, const struct device_change *change)
 	if (done ? !done->taken && !is_ours(done, change) : holder != NULL)
 		return EADDRINUSE;
 	--wider.prefix;
-	if (reading_holder(&guard->reading, &wider, pool ? pool->net.prefix : 0, peer))
+	if (reading_holder(&guard->reading, &wider, pools_prefix(&guard->pools, ip), peer))
 		return EADDRINUSE;
 	return 0;
 }

@@ -142,13 +142,27 @@ bool pools_have(const struct pools *pools, int v)
 	return false;
 }
 
-struct pool *pools_find(const struct pools *pools, const struct cidr *ip)
+static const struct pool *pool_of(const struct pools *pools, const struct cidr *ip)
 {
 	for (uint32_t i = 0; i < pools->count; ++i) {
 		if (cidr_contains(&pools->list[i].net, ip))
-			return pools_excluded(pools, ip) ? NULL : (struct pool *)&pools->list[i];
+			return &pools->list[i];
 	}
 	return NULL;
+}
+
+struct pool *pools_find(const struct pools *pools, const struct cidr *ip)
+{
+	const struct pool *pool = pool_of(pools, ip);
+
+	return pool && !pools_excluded(pools, ip) ? (struct pool *)pool : NULL;
+}
+
+int pools_prefix(const struct pools *pools, const struct cidr *ip)
+{
+	const struct pool *pool = pool_of(pools, ip);
+
+	return pool ? pool->net.prefix : 0;
 }
 
 bool pool_excludes(const struct pool *pool, const struct cidr *ip)

@@ -65,6 +65,12 @@ bool pools_have(const struct pools *pools, int v);
 struct pool *pools_find(const struct pools *pools, const struct cidr *ip);
 
 /*
+ * The prefix length of the pool that this address lies in, excluded or not; 0 if it is in none.
+ * Whoever is given a network that is not longer was given no part of the pool.
+ */
+int pools_prefix(const struct pools *pools, const struct cidr *ip);
+
+/*
  * Whether the address of the pool is one that no host may have: network and broadcast address of
  * an IPv4 network (but RFC 3021 for /31), subnet-router anycast (RFC 4291, 2.6.1; but RFC 6164 for
  * /127).

@@ -148,6 +148,22 @@ calls() { # CLIENT: how many have come.
 	agree c1 c2
 }
 
+@test "reload: the lease of an excluded address goes on, also where a peer has all around the pool" {
+	local four
+	star "fe80::/128" c1 c2
+	on srv sed -i "s,^AllowedIPs = ${LL[c2]}/128,&\, 128.0.0.0/1," /etc/wireguard/wg0.conf
+	settings '[Server]' 'Pool = 192.0.2.0/29' 'LeaseTime = 600'
+	serves c1 c2
+	four=$(ask c1 | sed -n 's,^ip=\(.*\)/32$,\1,p')
+	settings '[Server]' 'Pool = 192.0.2.0/29' "Exclude = $four"
+	reload
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128"
+	reload
+	sleep 1
+	[ "$(lease_of c1)" = "$four/32" ]
+	agree c1
+}
+
 @test "reload after wg syncconf: what it took away is back, also without a file" {
 	local all
 	two_hosts

@@ -144,7 +144,7 @@ static void line(const struct server_log_item *item)
 		break;
 	case EVENT_REFUSED:
 		if (item->reason == REASON_UNAVAILABLE && *ips)
-			reason = "another's, or in no pool";
+			reason = "another's, in no pool, or the pools are used up";
 		log_line(LOG_NOTICE, "%srefused%s%s: %s", peer, *ips ? " " : "", ips, reason);
 		break;
 	case EVENT_SUPPRESSED:

@@ -42,7 +42,8 @@ def expiry(number=EXPIRING):
         before = world.device_counts(device)["allowed_ips"]
         time.sleep(end - time.monotonic() - BEFORE)
         results = paced(world, PACED, number + 1, others, number + others + 1)
-        gone = before + 2 * newcomers(PACED) - world.device_counts(device)["allowed_ips"]
+        new = len(results["new leases"])
+        gone = before + 2 * new - world.device_counts(device)["allowed_ips"]
         if gone != 2 * number:
             raise Failure("%d addresses were to be taken out, but %d were" % (2 * number, gone))
         found = {"leases": number}

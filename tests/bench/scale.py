@@ -106,9 +106,9 @@ def growth_section(found, counted):
 
 def wait_row(name, during, else_, most, absolute=False):
     """The longest itself (absolute), or what it is more than hardly any quiet request takes."""
-    judged = (during["max"] - (0 if absolute else else_["p99.9"])) / 1000
-    return (name, during["requests"], during["p50"] / 1000, during["p99.9"] / 1000,
-            during["max"] / 1000, else_["p99.9"] / 1000, else_["max"] / 1000, judged,
+    judged = (during["max"] - (0 if absolute else else_["p99"])) / 1000
+    return (name, during["requests"], during["p50"] / 1000, during["p99"] / 1000,
+            during["max"] / 1000, else_["p99"] / 1000, else_["max"] / 1000, judged,
             "at most %d%s" % (most, "" if absolute else " longer"), verdict(judged <= most))
 
 
@@ -116,10 +116,10 @@ def why_waited(what, result):
     """In a line, where goals on waiting are missed."""
     return ("- %s: the longest was due after %.0f %% of it (of a reading, half as long again: what "
             "is beyond 67 %% waits for the server's work on it), and took %s ms. Longer than its "
-            "p99.9, %s ms, is what the one in a thousand has to wait for: a disk that is slower "
+            "p99, %s ms, is what the one in a hundred has to wait for: a disk that is slower "
             "now and then shows in `else`, too.\n" %
             (what, 100 * result["longest at"], number(result["during"]["max"] / 1000),
-             number(result["during"]["p99.9"] / 1000)))
+             number(result["during"]["p99"] / 1000)))
 
 
 def wait_section(peers, result, expiry):
@@ -140,11 +140,11 @@ def wait_section(peers, result, expiry):
             "Each second %s, whatever becomes of them; ms from when each was due. Those that were "
             "under way meanwhile (for readings, half as long again, while the server works on what "
             "was read), beside those while nothing happened (else). Judged: how much longer the "
-            "longest took than the p99.9 of these, not than their longest, which one outlier would "
+            "longest took than the p99 of these, not than their longest, which one outlier would "
             "make; for the end of leases, the longest itself. With %s peers, the third with %s.\n\n"
             % (" and ".join("%d %s" % (pace, kind) for kind, pace in large.PACE.items()),
                number(peers), number(expiry["leases"])) +
-            table(("what happens", "requests", "p50", "p99.9", "longest", "else p99.9",
+            table(("what happens", "requests", "p50", "p99", "longest", "else p99",
                    "else longest", "judged", "goal", ""), rows) + ("\n" + why if why else ""))
 
 

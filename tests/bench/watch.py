@@ -113,5 +113,5 @@ def quantile(values, q):
 
 
 def summary(times):
-    return {"requests": len(times), "p50": quantile(times, 0.5), "p99.9": quantile(times, 0.999),
+    return {"requests": len(times), "p50": quantile(times, 0.5), "p99": quantile(times, 0.99),
             "max": quantile(times, 1)}

@@ -395,7 +395,7 @@ x() { # N: so many bytes.
 		both c1 "request_ip=1\nip=$ip/128\n\n" "$UNAVAILABLE"
 		holds c1
 	done
-	logged c1 "refused 192.0.2.1/32: another's, or in no pool"
+	logged c1 "refused 192.0.2.1/32: another's, in no pool"
 	both c1 "request_ip=1\nip=192.0.2.1/32\nip=::/128\n\n" "$(lease "${V6[c1]}")$UNAVAILABLE"
 	holds c1 "${V6[c1]}"
 	both c1 "request_ip=1\nip=2001:db8::1/128\nip=192.0.2.5/32\n\n" \

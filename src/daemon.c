@@ -90,7 +90,7 @@ bool daemon_start(bool foreground)
 	int fds[2];
 	pid_t pid;
 
-	sandbox_close_inherited();
+	sandbox_close_from(STDERR_FILENO + 1);
 	signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe whose reader has gone */
 	signal(SIGCHLD, SIG_DFL); /* if ignored, there would be no status to wait for */
 	if (!quiet()) {

@@ -12,6 +12,7 @@
 #include "device.h"
 #include "ipc.h"
 #include "net.h"
+#include "sandbox.h"
 #include "sealed.h"
 
 /* Says what it is to whoever finds it in `wg show'; no private key belongs to it. */
@@ -145,6 +146,21 @@ static int read_into(const char *name, int fd)
 	return ret ? ret : -reading_write(fd, &b.head, b.peers, b.ips);
 }
 
+static int reader(const char *name, int fd)
+{
+	const int only = STDERR_FILENO + 1;
+	sigset_t all;
+
+	/* The monitor's signals are not for us: the default ends us with it. */
+	sigfillset(&all);
+	sigprocmask(SIG_UNBLOCK, &all, NULL);
+	/* Nor are its files: the lock of a journal ends with the monitor. */
+	if (fd != only && dup2(fd, only) < 0)
+		return errno;
+	sandbox_close_from(only + 1);
+	return read_into(name, only);
+}
+
 /* --- in the monitor --- */
 
 pid_t device_read(const char *name, int *fd)
@@ -156,14 +172,8 @@ pid_t device_read(const char *name, int *fd)
 	if (*fd < 0)
 		return *fd;
 	pid = fork();
-	if (!pid) {
-		/* The monitor's signals are not for us: the default ends us with it. */
-		sigset_t all;
-
-		sigfillset(&all);
-		sigprocmask(SIG_UNBLOCK, &all, NULL);
-		_exit(read_into(name, *fd));
-	}
+	if (!pid)
+		_exit(reader(name, *fd));
 	if (pid < 0) {
 		ret = -errno;
 		close(*fd);

@@ -40,17 +40,12 @@ static const struct message_rule spawner_rules[SPAWNER_TYPES] = {
 	[ENDED] = { sizeof(struct spawner_message), 0, 0, false },
 };
 
-static void close_from(int first)
+void sandbox_close_from(int first)
 {
 	if (!syscall(SYS_close_range, first, ~0U, 0U))
 		return;
 	for (int fd = first; fd < sysconf(_SC_OPEN_MAX); ++fd) /* before Linux 5.9 */
 		close(fd);
-}
-
-void sandbox_close_inherited(void)
-{
-	close_from(STDERR_FILENO + 1);
 }
 
 /*
@@ -289,7 +284,7 @@ static int keep_alone(int fd, int null)
 	for (int i = STDIN_FILENO; i <= STDERR_FILENO; ++i)
 		dup2(null, i);
 	dup2(kept, STDERR_FILENO + 1);
-	close_from(STDERR_FILENO + 2);
+	sandbox_close_from(STDERR_FILENO + 2);
 	return STDERR_FILENO + 1;
 }
 

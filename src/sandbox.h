@@ -30,8 +30,8 @@ struct sandbox_engine {
 	unsigned int files; /* that it may have open */
 };
 
-/* Closes all descriptors but standard input, output and error: those of whoever started us. */
-void sandbox_close_inherited(void);
+/* Closes all descriptors from this one on, as those of whoever started us. */
+void sandbox_close_from(int first);
 
 /*
  * Makes the directory, if it is missing, and opens it: for what daemons leave or share. Root gives

@@ -122,6 +122,25 @@ is_recorded() { # HOST
 	[[ $(ask c1) == *errno=0* && $(lease_of c1) == "$held" ]]
 }
 
+@test "stopped while it reads its device, and started again at once" {
+	local monitor
+	star "fe80::/128" c1
+	up_server pool "$POOLS" lease-time 60
+	only_tunnel c1
+	monitor=$(pids srv server monitor)
+	under_strace srv "$monitor" -f -e trace=socket -e inject=socket:delay_enter=5000000
+	spawn c1 asks /usr/bin/python3 "$NETNS/raw.py" client --limit 9 'request_ip=1\n\n'
+	wait_for 5 has_children srv "$monitor" 2
+	on srv wg dynamic stop wg0
+	serve pool "$POOLS" lease-time 60
+}
+
+has_children() { # HOST PID NUMBER
+	local pids
+	read -ra pids < <(on "$1" cat "/proc/$2/task/$2/children")
+	((${#pids[@]} == $3))
+}
+
 # Between its look at the device and the first of the kernel's events.
 @test "device deleted while a server starts: it does not stay" {
 	star "fe80::/128" c1

@@ -71,6 +71,7 @@ struct monitor {
 	struct served served; /* as the file has it */
 	bool served_failed; /* to be written */
 	bool journal_gone; /* which has been said */
+	bool reload_due; /* by the next turn that knows the device */
 };
 
 static struct monitor monitor; /* large, and so not in the program's file */
@@ -151,8 +152,8 @@ static void write_served(void)
 }
 
 /*
- * What only leases of the journal permit. It is read while the first engine reads it, too, which is
- * given no socket before that: no byte of the network can have had a part in what stands there.
+ * What only leases of the journal permit. The first engine is given no socket before that: no byte
+ * of the network can have had a part in what stands there.
  */
 static void read_retired(void)
 {
@@ -168,6 +169,19 @@ static void read_retired(void)
 		write_served();
 }
 
+/* All that an engine does not know of settings and journal alone: once the device has been read. */
+static void engine_serve(void)
+{
+	read_retired();
+	tell(SERVER_LISTEN, monitor.setup.listen_fd);
+	tell(SERVER_CALLER, monitor.setup.call_fd);
+	tell(SERVER_CONTROL, monitor.setup.control_fd);
+	monitor.engine_stamp = monitor.stamp;
+	tell_reading();
+	/* What the last engine may have left undone shows in a new reading. */
+	monitor.read_at = 0;
+}
+
 static void engine_up(struct supervisor *supervisor)
 {
 	struct server_start *start = &monitor.setup.start;
@@ -177,14 +191,8 @@ static void engine_up(struct supervisor *supervisor)
 	supervisor_send(supervisor, &start->head, sizeof(*start), -1);
 	tell_settings();
 	tell_journal(monitor.setup.journal_fd, 0);
-	read_retired();
-	tell(SERVER_LISTEN, monitor.setup.listen_fd);
-	tell(SERVER_CALLER, monitor.setup.call_fd);
-	tell(SERVER_CONTROL, monitor.setup.control_fd);
-	monitor.engine_stamp = monitor.stamp;
-	tell_reading();
-	/* What the last engine may have left undone shows in a new reading. */
-	monitor.read_at = 0;
+	if (monitor.reading_fd >= 0)
+		engine_serve();
 }
 
 static void takes_drop(void)
@@ -278,9 +286,14 @@ static void check_journal(void)
 	monitor.journal_gone = gone;
 }
 
-/* It is tried again, and said again when the reason is another. */
+/* It is tried again, and said again when the reason is another; the first decides on a start. */
 static void read_failed(uint64_t now, int error)
 {
+	if (monitor.reading_fd < 0) {
+		if (monitor.stop_at == NEVER)
+			stop(log_failure("cannot read the device: %s", strerror(error)));
+		return;
+	}
 	/* That the interface is gone, the kernel will tell. */
 	if (error != monitor.read_error && error != ENODEV && error != EPROTONOSUPPORT)
 		log_line(LOG_ERR, "cannot read the device: %s", strerror(error));
@@ -304,6 +317,7 @@ static void read_now(uint64_t now)
 
 static void reading_came(uint64_t now)
 {
+	const bool first = monitor.reading_fd < 0;
 	struct reading reading = { 0 };
 	int ret = reading_map(&reading, monitor.child_fd);
 
@@ -314,14 +328,18 @@ static void reading_came(uint64_t now)
 	}
 	monitor.read_error = 0;
 	guard_adopt(&monitor.guard, &reading, monitor.child_stamp);
-	close(monitor.reading_fd);
+	if (!first)
+		close(monitor.reading_fd);
 	monitor.reading_fd = monitor.child_fd;
 	monitor.adopted = now;
 	monitor.reading.stamp = monitor.child_stamp;
 	monitor.reading.began = monitor.child_began;
 	monitor.reading.cost = now - monitor.child_began;
 	check_journal();
-	tell_reading();
+	if (!first)
+		tell_reading();
+	else if (supervisor_running(&monitor.supervisor))
+		engine_serve();
 	write_served();
 }
 
@@ -584,6 +602,7 @@ static void reload(void)
 	struct server_reload message = { .head.type = SERVER_RELOAD, .at = now_ms() };
 	const char *file = monitor.setup.file;
 
+	monitor.reload_due = false;
 	message.refused = !reload_config(message.error);
 	if (message.refused)
 		log_line(LOG_ERR, "%s: not reloaded, the settings of before stay in force",
@@ -603,23 +622,29 @@ static void events_ready(struct watch *watch, uint32_t events)
 	net_events(watch->fd, monitor.setup.start.ifindex, event, NULL);
 }
 
-static void signals_ready(struct watch *watch, uint32_t events)
+static void children_ended(void)
 {
-	struct signalfd_siginfo info;
 	pid_t child;
 	int status;
 
-	(void)events;
-	while (read(watch->fd, &info, sizeof(info)) > 0) {
-		if (info.ssi_signo == SIGHUP)
-			reload();
-		else if (info.ssi_signo != SIGCHLD)
-			stop(0);
-	}
 	while ((child = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (child == monitor.child)
 			child_ended(status);
 	}
+}
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(watch->fd, &info, sizeof(info)) > 0) {
+		if (info.ssi_signo == SIGHUP)
+			monitor.reload_due = true;
+		else if (info.ssi_signo != SIGCHLD)
+			stop(0);
+	}
+	children_ended();
 }
 
 static void parent_gone(struct watch *watch, uint32_t events)
@@ -639,6 +664,8 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 		return NEVER;
 	}
+	if (monitor.reload_due && monitor.reading_fd >= 0)
+		reload();
 	if (monitor.routes_at <= now) {
 		monitor.routes_at = NEVER;
 		server_setup_routes(&monitor.setup);
@@ -690,13 +717,11 @@ int server_monitor(const struct server_setup *setup)
 	monitor.guard.policy = &monitor.setup.config.policy;
 	monitor.guard.link_locals = setup->config.message.link_locals;
 	hash_open(&monitor.guard.changes.hash, secret);
-	monitor.reading_fd = setup->reading_fd;
-	monitor.reading = (struct server_reading){
-		.head.type = SERVER_READING,
-		.began = setup->reading_began,
-		.cost = setup->reading_cost,
-	};
-	monitor.guard.reading = setup->reading;
+	monitor.reading_fd = -1;
+	monitor.reading.head.type = SERVER_READING;
+	monitor.child = setup->reader;
+	monitor.child_fd = setup->reading_fd;
+	monitor.child_began = setup->reading_began;
 	monitor.adopted = now_ms();
 	monitor.takes_end = &monitor.takes;
 
@@ -713,6 +738,7 @@ int server_monitor(const struct server_setup *setup)
 		return log_failure("cannot give up privileges: %s", strerror(-ret));
 	if (!is_there()) /* any more, which was before there were events of it */
 		event(NET_LINK_GONE, NULL);
+	children_ended(); /* one that has ended before there were signals of that */
 	loop_run(&monitor.loop, turn, NULL);
 	supervisor_close(&monitor.supervisor);
 	return monitor.exit_status;

@@ -53,25 +53,25 @@ static bool check_interface(struct server_setup *setup)
 	return !ret && link.up;
 }
 
-static bool read_device(struct server_setup *setup)
+/* With many peers reading takes long: there is something else to do meanwhile. */
+static bool begin_reading(struct server_setup *setup)
 {
 	const char *name = setup->start.interface;
-	int status = 0, ret;
-	pid_t child;
+	int ret = -device_sweep(name);
 
-	setup->reading_began = now_ms();
-	child = device_read(name, &setup->reading_fd);
-	if (child > 0)
-		waitpid(child, &status, 0);
-	ret = child < 0 ? -child : WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-	if (!ret)
-		ret = -reading_map(&setup->reading, setup->reading_fd);
-	if (ret == ENODEV || ret == EOPNOTSUPP || ret == EPROTONOSUPPORT || ret == ENOENT)
+	if (ret == ENODEV || ret == EOPNOTSUPP || ret == EPROTONOSUPPORT || ret == ENOENT) {
 		log_failure("is not a WireGuard interface: `wg show interfaces' lists those");
-	else if (ret)
-		log_failure("cannot read the device: %s", strerror(ret));
-	setup->reading_cost = now_ms() - setup->reading_began;
-	return !ret;
+		return false;
+	}
+	if (ret) {
+		log_failure("cannot change the device: %s", strerror(ret));
+		return false;
+	}
+	setup->reading_began = now_ms();
+	setup->reader = device_read(name, &setup->reading_fd);
+	if (setup->reader < 0)
+		log_failure("cannot read the device: %s", strerror(-setup->reader));
+	return setup->reader > 0;
 }
 
 struct address_walk {
@@ -391,24 +391,26 @@ static bool read_place(struct server_setup *setup)
 	return false;
 }
 
-bool server_setup_open(struct server_setup *setup)
+static bool open_files(struct server_setup *setup)
 {
-	int ret;
-
-	if (!sandbox_allowed() || !check_interface(setup) || !read_device(setup) ||
-	    !read_config(setup) || !read_place(setup) || !open_control(setup))
+	if (!open_control(setup))
 		return false;
-	if (!server_files_open(setup) || !server_setup_address(setup) || !open_sockets(setup))
-		goto failed;
-	ret = device_sweep(setup->start.interface);
-	if (!ret) {
+	if (server_files_open(setup) && server_setup_address(setup) && open_sockets(setup)) {
 		server_files_begun(setup);
 		return true;
 	}
-	log_failure("cannot change the device: %s", strerror(-ret));
-failed:
 	server_files_drop_made(setup);
 	control_unlink(setup->start.interface, "server");
+	return false;
+}
+
+bool server_setup_open(struct server_setup *setup)
+{
+	if (!sandbox_allowed() || !check_interface(setup) || !begin_reading(setup))
+		return false;
+	if (read_config(setup) && read_place(setup) && open_files(setup))
+		return true;
+	kill(setup->reader, SIGKILL);
 	return false;
 }
 

@@ -34,10 +34,9 @@ struct server_setup {
 	int journal_fd; /* locked */
 	bool journal_made; /* there was none */
 	int fresh_fd; /* of a journal that is being written anew; -1: none */
-	int reading_fd; /* the first reading of the device, and the same mapped: */
-	struct reading reading;
+	pid_t reader; /* of the first reading of the device, which it is at: */
+	int reading_fd; /* where it comes to */
 	uint64_t reading_began; /* ms */
-	uint32_t reading_cost; /* ms */
 };
 
 /* --- server-setup.c --- */

@@ -2,7 +2,7 @@
 /*
  * The daemons with another engine, that of somebody who has taken it over: linked in front of
  * server_engine() and client_engine(), it sends their monitor what $WG_HOSTILE says, and ends. The
- * next engine is the real one.
+ * next engine is the real one. That of a server begins when the device has been read.
  *
  * $WG_HOSTILE is a list of steps with blanks between: values, NAME=VALUE, of all that is sent from
  * then on; or messages, [TIMES*]NAME, as the tables below have them. Also:
@@ -375,7 +375,19 @@ static void step(char *text)
 	}
 }
 
-static int hostile(int fd)
+/* Before that the monitor knows no peer, and refuses all. */
+static void await_reading(void)
+{
+	struct epoll_event event;
+	union message_buffer buffer = { 0 };
+
+	while (buffer.head.type != SERVER_READING) {
+		if (recv(state.fd, &buffer, sizeof(buffer), 0) < 0)
+			epoll_wait(state.epoll_fd, &event, 1, 10);
+	}
+}
+
+static int hostile(int fd, bool server)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
 	char *script = getenv("WG_HOSTILE"), *text;
@@ -383,6 +395,8 @@ static int hostile(int fd)
 	state.fd = fd;
 	state.epoll_fd = epoll_create1(0);
 	epoll_ctl(state.epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	if (server)
+		await_reading();
 	state.orders.head.count = state.log.head.count = 1;
 	state.change.set = 1;
 	while ((text = strsep(&script, " \n\t"))) {
@@ -394,10 +408,10 @@ static int hostile(int fd)
 
 int __wrap_server_engine(int fd)
 {
-	return (*engines)++ ? __real_server_engine(fd) : hostile(fd);
+	return (*engines)++ ? __real_server_engine(fd) : hostile(fd, true);
 }
 
 int __wrap_client_engine(int fd)
 {
-	return (*engines)++ ? __real_client_engine(fd) : hostile(fd);
+	return (*engines)++ ? __real_client_engine(fd) : hostile(fd, false);
 }

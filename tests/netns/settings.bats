@@ -120,6 +120,7 @@ four() { # HOST: the IPv4 address that it is granted.
 	[ "$(ask c2 ip=192.0.2.5 | head -n 1)" = errno=3 ]
 	raw c1 client --limit 5 'release_ip=1\n\n'
 	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128,192.0.2.5/32"
+	on srv wg dynamic reload wg0 # which knows of that
 	[ "$(four c1)" = 192.0.2.6 ]
 }
 

@@ -155,8 +155,12 @@ def start_section(peers, starts):
             ("the reading alone", spread([s["reading"] for s in starts]), "", ""),
             *(("processor time of the %s until then" % role, spread([s[role] for s in starts]), "",
                "") for role in ("engine", "monitor"))]
+    why = ("\nThe engine reads the journal while the device is read, if there is a processor for it. "
+           "What comes after the reading is the monitor's own look through the journal, and the "
+           "engine's through the reading: without both no address is given.\n"
+           if is_missed(rows[0]) else "")
     return ("Start", "With %s peers and %s leased addresses in the journal and on the device.\n\n" %
-            (number(peers), number(2 * peers)) + table(("", "s", "goal", ""), rows))
+            (number(peers), number(2 * peers)) + table(("", "s", "goal", ""), rows) + why)
 
 
 def pool_section(found):

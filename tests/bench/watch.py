@@ -57,7 +57,7 @@ def readings(server):
 
 
 def first_reading(server):
-    """That before which a server starts nothing else: its first child."""
+    """That which a server begins with: its first child."""
     first = []
 
     def holds():

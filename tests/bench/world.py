@@ -66,6 +66,7 @@ class World:
         self.state = os.path.join(self.folder, "state")
         self.hosts, self.programs = {}, []
         os.mkdir(self.state, 0o700)
+        os.sync()  # nobody's disk has to write what another has left
 
     def __enter__(self):
         try:

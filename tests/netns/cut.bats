@@ -20,7 +20,13 @@ teardown() {
 }
 
 cut() { # SECONDS STATES STARTS: see cut.py; what it prints is in $BATS_TEST_TMPDIR/cut.
+	on srv rm -f /var/run/wireguard/wg0.sock # of the one before
 	on srv /usr/bin/python3 "$NETNS/cut.py" "$CLIENTS" "$LOADER" "$@" >"$BATS_TEST_TMPDIR/cut" 2>&1
+}
+
+enough() { # of what a power cut may leave has been looked at.
+	tail -n 1 "$BATS_TEST_TMPDIR/cut" |
+		grep -Eq "^[0-9]{4,} journals .*, [45]00? of them started on$"
 }
 
 @test "whatever a power cut leaves: what was acknowledged is there, and read without complaint" {
@@ -28,9 +34,10 @@ cut() { # SECONDS STATES STARTS: see cut.py; what it prints is in $BATS_TEST_TMP
 		cut 2 100000 400
 	else
 		cut 0.7 2000 50
+		enough || cut 3 2000 50 # a slow machine has written little in that time
 	fi
 	sed 's/^/# /' "$BATS_TEST_TMPDIR/cut" >&3
-	tail -n 1 "$BATS_TEST_TMPDIR/cut" | grep -Eq "^[0-9]{4,} journals .*, [45]00? of them started on$"
+	enough
 }
 
 # The program with its sources changed by a sed script is what srv has from now on. With the same

@@ -535,7 +535,7 @@ static void network_start(void)
 /* Everything that needs root; false after a line in the log. */
 static bool privileged_start(void)
 {
-	static const struct sandbox_engine engine = { client_engine, FILTER_CLIENT, FILES };
+	static const struct sandbox_engine engine = { client_engine, FILTER_CLIENT, FILES, 0 };
 	const uint64_t keep = 1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE;
 	int spawner, ret;
 

@@ -116,13 +116,9 @@ static const struct allowed engine[] = {
 	ALLOW(BOTH, read),
 	ALLOW(BOTH, close),
 	/* The journal, and readings of the device. */
-	ALLOW(FILTER_SERVER, write),
+	ALLOW(FILTER_SERVER, pwrite64),
 	ALLOW(FILTER_SERVER, fdatasync),
 	ALLOW(FILTER_SERVER, pread64),
-	ALLOW(FILTER_SERVER, lseek),
-#ifdef __NR__llseek
-	ALLOW(FILTER_SERVER, _llseek),
-#endif
 	ALLOW(FILTER_SERVER, fallocate),
 	ALLOW(FILTER_SERVER, ftruncate),
 #ifdef __NR_ftruncate64

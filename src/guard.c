@@ -8,7 +8,10 @@
 #include "guard.h"
 #include "journal.h"
 
-enum { RETIRED = 64 /* room at first */ };
+enum {
+	RETIRED = 64, /* room at first */
+	TRIES = 5, /* to read the journal, while an engine writes to it */
+};
 
 static uint64_t most(const struct guard *guard)
 {
@@ -187,8 +190,12 @@ static int scan_journal(struct guard *guard, const struct guard *before, int jou
 	const struct journal_reader reader = { scan_header, scan_start, scan_lease,
 					       scan_link_local, NULL, &scan };
 	struct journal_result result;
-	int ret = journal_replay(journal_fd, &reader, &result);
+	int tries = TRIES, ret;
 
+	/* A record may be written over room that has been read already: that looks like damage. */
+	do
+		ret = journal_replay(journal_fd, &reader, &result);
+	while (ret == -EILSEQ && --tries);
 	merge(guard);
 	if (!scan.no_memory && !ret)
 		serve(guard);

@@ -17,7 +17,12 @@
 
 #define HEADER "wg-dynamic-leases 1 "
 
-enum { READ_CHUNK = 65536, CRC_DIGITS = 8 };
+enum {
+	READ_CHUNK = 65536,
+	CRC_DIGITS = 8,
+	BLOCK = 4096, /* bytes: the file ends where one does */
+	MORE = 65536, /* than that it is not made longer at a time */
+};
 
 /* CRC-32C (RFC 3720, appendix B.4), reflected, four bytes at a time by a table for each. */
 static uint32_t crc32c(const char *text, size_t len)
@@ -175,42 +180,73 @@ bool journal_settings(struct journal *journal, uint64_t digest)
 
 int journal_room(struct journal *journal, size_t len)
 {
-	off_t end = lseek(journal->fd, 0, SEEK_END);
-
-	if (end < 0 || !fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, end, journal->len + len) ||
+	if (!fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, journal->size, journal->len + len) ||
 	    (errno != ENOSPC && errno != EDQUOT))
 		return 0;
 	return -errno;
 }
 
+/* Makes the file longer by a quarter, in reason. Where that fails, the next write tries again. */
+static void lengthen(struct journal *journal)
+{
+	off_t more = journal->end / 4, size = journal->end;
+	char blank[BLOCK];
+	ssize_t added = 1;
+
+	memset(blank, ' ', sizeof(blank) - 1);
+	blank[BLOCK - 1] = '\n';
+	size += more < BLOCK ? BLOCK : more > MORE ? MORE : more;
+	while (added > 0 && journal->size <= size - BLOCK) {
+		off_t from = journal->size % BLOCK;
+
+		added = pwrite(journal->fd, blank + from, BLOCK - from, journal->size);
+		journal->size += added > 0 ? added : 0;
+	}
+}
+
+/* So much was written at the end of the records. */
+static void written(struct journal *journal, size_t len)
+{
+	/* What a crash leaves of the first ones is told from a file of somebody else's. */
+	bool first = !journal->end;
+
+	journal->end += len;
+	journal->dirty = true;
+	if (journal->size >= journal->end)
+		return;
+	journal->size = journal->end;
+	if (!first)
+		lengthen(journal);
+}
+
 int journal_write(struct journal *journal)
 {
 	size_t done = 0;
-	ssize_t written;
-	off_t size;
+	ssize_t len;
 	int ret = 0;
 
 	if (!journal->len)
 		return 0;
 	while (done < journal->len) {
-		written = write(journal->fd, journal->buf + done, journal->len - done);
-		if (written < 0 && errno == EINTR)
+		len = pwrite(journal->fd, journal->buf + done, journal->len - done,
+			     journal->end + done);
+		if (len < 0 && errno == EINTR)
 			continue;
-		if (written <= 0) {
-			ret = written ? -errno : -ENOSPC;
+		if (len <= 0) {
+			ret = len ? -errno : -ENOSPC;
 			break;
 		}
-		done += written;
+		done += len;
 	}
-	if (ret && done) {
-		size = lseek(journal->fd, 0, SEEK_END);
-		if (size < (off_t)done || ftruncate(journal->fd, size - done) < 0)
+	if (!ret) {
+		written(journal, done);
+	} else if (done) {
+		journal->size = journal->end;
+		if (ftruncate(journal->fd, journal->end) < 0)
 			ret = -EIO;
 	}
 	journal->headless |= ret && journal->header;
 	journal->header = false;
-	if (!ret)
-		journal->dirty = true;
 	journal->len = 0;
 	return ret;
 }
@@ -255,6 +291,7 @@ struct replay {
 	struct journal_result *result;
 	uint32_t line; /* number of the line at hand */
 	uint32_t damaged; /* number of the first damaged line since the last `synced' */
+	uint32_t blank; /* number of the first line of spaces behind the last record, or 0 */
 	bool torn; /* the only line may be what is left of a header */
 };
 
@@ -422,17 +459,30 @@ static bool is_torn_header(const char *line, size_t len)
 	return len < 2 * JOURNAL_LINE && !memcmp(line, HEADER, text < head ? text : head);
 }
 
+static void damaged(struct replay *replay, uint32_t line)
+{
+	++replay->result->dropped;
+	if (!replay->damaged)
+		replay->damaged = line;
+}
+
 /* Without a newline it is one that was cut short, even if nothing else is missing. */
 static void replay_any(struct replay *replay, char *line, size_t len, bool newline)
 {
 	++replay->line;
-	replay->torn = replay->line == 1 && !newline && is_torn_header(line, len);
+	replay->result->size += len + newline;
 	line[len] = '\0';
-	if (newline && replay_line(replay, line, len))
+	if (strspn(line, " ") == len && replay->line > 1) {
+		replay->blank = replay->blank ? replay->blank : replay->line;
 		return;
-	++replay->result->dropped;
-	if (!replay->damaged)
-		replay->damaged = replay->line;
+	}
+	if (replay->blank) /* which was no room, but a record */
+		damaged(replay, replay->blank);
+	replay->blank = 0;
+	replay->result->end = replay->result->size;
+	replay->torn = replay->line == 1 && !newline && is_torn_header(line, len);
+	if (!newline || !replay_line(replay, line, len))
+		damaged(replay, replay->line);
 }
 
 int journal_replay(int fd, const struct journal_reader *reader, struct journal_result *result)
@@ -454,6 +504,10 @@ int journal_replay(int fd, const struct journal_reader *reader, struct journal_r
 			break;
 		offset += len;
 		have += len;
+		if (offset > JOURNAL_MAX) {
+			free(buf);
+			return -EFBIG;
+		}
 		for (line = buf; (newline = memchr(line, '\n', buf + have - line));
 		     line = newline + 1)
 			replay_any(&replay, line, newline - line, true);

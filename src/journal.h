@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal of leases: text, one record a line, each with a checksum (CRC-32C), append-only. The
- * later record of a key stands. See wg-dynamic(8), FILES.
+ * The journal of leases: text, one record a line, each with a checksum (CRC-32C). Records are only
+ * added, and the later one of a key stands. See wg-dynamic(8), FILES.
  *
  *     wg-dynamic-leases 1 IFACE SECRET CRC
  *     start BOOT-ID NETNS IFINDEX CRC
@@ -18,6 +18,9 @@
  * the settings that were last in force, 16 hexadecimal digits: whoever starts with others knows.
  * `synced' says that all before it has reached the disk: so what is damaged behind the last of
  * them is a write that a crash cut short, which nobody has been told of; elsewhere it is an error.
+ *
+ * Behind the last record there are lines of spaces, as room for more: fdatasync() of a file whose
+ * length and blocks stay as they are has only data to write, which takes half the time on ext4.
  */
 
 #ifndef JOURNAL_H
@@ -26,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lease.h"
 
@@ -33,6 +37,7 @@ enum {
 	JOURNAL_LINE = 256, /* bytes, the longest record */
 	JOURNAL_SECRET = 16,
 	BOOT_ID_LEN = 36, /* characters of /proc/sys/kernel/random/boot_id */
+	JOURNAL_MAX = 1 << 30, /* bytes: enough for as many peers as the kernel's device may have */
 };
 
 /* Where a device lives: the same only until it is made anew, or the host starts again. */
@@ -65,17 +70,24 @@ struct journal_result {
 	uint32_t dropped; /* damaged lines of a write cut short */
 	uint32_t damaged_line; /* number of a line that stops the start, or 0 */
 	bool header; /* there was one */
+	off_t end, size; /* behind the last record; of the file */
 };
 
 /*
  * Reads all of the file from its start; changes nothing. Returns 0; -EILSEQ for a damaged file
- * (see result->damaged_line); or another -errno.
+ * (see result->damaged_line), or for one that is being written to just then; -EFBIG for one of more
+ * than JOURNAL_MAX; or another -errno.
  */
 int journal_replay(int fd, const struct journal_reader *reader, struct journal_result *result);
 
-/* A file that is written to, and the records that are not yet. Zeroed but for fd to begin with. */
+/*
+ * A file that is written to, and the records that are not yet. Zeroed to begin with but for fd, and
+ * for what journal_replay() has found of one that is not empty.
+ */
 struct journal {
-	int fd; /* opened with O_APPEND; -1: none */
+	int fd; /* -1: none */
+	off_t end; /* where the next record goes */
+	off_t size; /* of the file: what is between them is room */
 	bool synced; /* all that was written has reached the disk: the next write says so */
 	bool dirty; /* something has not */
 	bool header, headless; /* the header is to be written; it could not be */
@@ -93,8 +105,10 @@ bool journal_link_local(struct journal *journal, const uint8_t key[static KEY_LE
 bool journal_settings(struct journal *journal, uint64_t digest);
 
 /*
- * Whether the file can grow by so many bytes more than what is to be written; they are kept free
- * for it. Returns 0, also where the file system can't tell (fallocate(2)); -ENOSPC or -EDQUOT.
+ * Whether the file can grow by so many bytes more than what is to be written, whatever room it has:
+ * not every file system can write over that on a full disk. They are kept free for it, so far as
+ * one that copies on write can. Returns 0, also where the file system can't tell (fallocate(2));
+ * -ENOSPC or -EDQUOT.
  */
 int journal_room(struct journal *journal, size_t len);
 

@@ -72,8 +72,8 @@ static void fatal(const struct server_log_item *item, const char *interface)
 		log_failure("line %u of %s/%s.leases is damaged, and so nothing was changed: "
 			    "restore the file, or %s", item->number, STATEDIR, interface,
 			    item->number == 1 ? "move it away, which forgets all leases" :
-						"remove that line, which forgets the lease that "
-						"it is of");
+						"remove that line, and with it the lease that it "
+						"may be of");
 		break;
 	case REASON_JOURNAL_FOREIGN:
 		log_failure("%s/%s.leases holds the leases of another interface: move it away",

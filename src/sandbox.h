@@ -28,6 +28,7 @@ struct sandbox_engine {
 	int (*run)(int fd);
 	enum filter filter;
 	unsigned int files; /* that it may have open */
+	off_t file_size; /* bytes, to which it may make one grow */
 };
 
 /* Closes all descriptors from this one on, as those of whoever started us. */

@@ -24,7 +24,7 @@ static void state_name(const struct server_setup *setup, const char *suffix, cha
 /* Opens and locks the journal; the file of that name, not one that was just replaced. */
 static int open_locked(struct server_setup *setup)
 {
-	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+	const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
 	struct stat opened, named;
 	char name[64];
 	int fd;
@@ -156,8 +156,7 @@ int server_setup_new_journal(struct server_setup *setup)
 	if (unlinkat(setup->state_fd, name, 0) < 0 && errno != ENOENT)
 		return -errno;
 	setup->fresh_fd = openat(setup->state_fd, name,
-				 O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				 0600);
+				 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (setup->fresh_fd < 0)
 		return -errno;
 	if (!flock(setup->fresh_fd, LOCK_EX | LOCK_NB))

@@ -704,7 +704,8 @@ static bool open_all(int spawner)
 
 int server_monitor(const struct server_setup *setup)
 {
-	static const struct sandbox_engine engine = { server_engine, FILTER_SERVER, FILES };
+	static const struct sandbox_engine engine = { server_engine, FILTER_SERVER, FILES,
+						      JOURNAL_MAX };
 	const uint64_t capabilities = UINT64_C(1) << CAP_NET_ADMIN;
 	uint8_t secret[JOURNAL_SECRET]; /* not the engine's, who could choose what meets */
 	int spawner, ret;

@@ -143,6 +143,8 @@ bool store_load(struct server *server)
 	/* Behind a line that was cut short nothing can be appended. */
 	server->journal_broken = result.dropped || (!result.header && st.st_size);
 	server->journal.records = result.records;
+	server->journal.end = result.end;
+	server->journal.size = result.size;
 	server->same_place = result.header && load.same_boot &&
 			     load.place.netns == server->place.netns &&
 			     load.place.ifindex == server->place.ifindex;

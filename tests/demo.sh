@@ -144,7 +144,7 @@ check "22 of 22 were answered" says "22 received"
 succeeds client wg dynamic show
 check "the addresses are still the same" says "$V4/32" "$V6/128"
 check "on both ends" leased
-succeeds server cat /var/lib/wg-dynamic/wg0.leases
+succeeds server grep ^lease /var/lib/wg-dynamic/wg0.leases
 check "the server's journal has the lease and its renewal" renewed
 
 step "The client's tunnel goes down: the lease is given back"

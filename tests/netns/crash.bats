@@ -20,7 +20,7 @@ teardown() {
 	exec {clients}<"/proc/$(<"$NS/c1/pid")/ns/net"
 	on srv /usr/bin/python3 "$NETNS/crash.py" "$clients" "$points" >"$BATS_TEST_TMPDIR/points"
 	sed 's/^/# /' "$BATS_TEST_TMPDIR/points" >&3
-	for site in "serve engine "{write,fdatasync,sendto,sendmsg} "start monitor renameat"; do
+	for site in "serve engine "{pwrite64,fdatasync,sendto,sendmsg} "start monitor renameat"; do
 		tr -s ' ' <"$BATS_TEST_TMPDIR/points" | grep -q "^$site [1-9]"
 	done
 	tail -n 1 "$BATS_TEST_TMPDIR/points" | grep -q "^$points points hit (engine .* monitor .* server "

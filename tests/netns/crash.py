@@ -34,7 +34,7 @@ import time
 from base64 import b64encode
 from itertools import chain
 
-from many import Device, SERVER, key, link_local
+from many import Device, SERVER, crc32c, key, link_local
 
 PEERS = 80  # more than there are addresses
 FOUR, SIX = "192.0.2.%d", "2001:db8::%x"
@@ -205,21 +205,6 @@ class Clients:
 # ---- the server and its journal
 
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc = crc >> 8 ^ CRC[(crc ^ byte) & 255]
-    return crc ^ 0xffffffff
-
-
-def crc_table():
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ 0x82f63b78 * (value & 1)
-        yield value
-
-
-CRC = list(crc_table())
 SEALED = {}  # lines that have been checked
 
 
@@ -228,6 +213,17 @@ def sealed(line):
         text, _, crc = line.rpartition(b" ")
         SEALED[line] = crc == b"%08x" % crc32c(text)
     return SEALED[line]
+
+
+def mostly_dead():
+    """
+    The journal with its last lease many times more, in place of the room behind its records; None
+    if there is no lease.
+    """
+    with open(JOURNAL, "rb") as file:
+        data = file.read().rstrip(b" \n") + b"\n"
+    leases = [line for line in data.split(b"\n") if line.startswith(b"lease ")]
+    return data + (leases[-1] + b"\n") * (1024 + 3 * PEERS) if leases else None
 
 
 def records(data):
@@ -410,12 +406,13 @@ class Check:
 # ---- points
 
 
-JOURNAL_CALLS = "write fdatasync sendmsg recvmsg sendto recvfrom lseek close epoll_wait".split()
+JOURNAL_CALLS = "pwrite64 fdatasync sendmsg recvmsg sendto recvfrom close epoll_wait".split()
 MONITOR_CALLS = "recvmsg sendmsg connect sendto read close clone wait4 poll".split()
-START_CALLS = "openat flock fsync renameat unlinkat pread64 write fdatasync clone mmap".split()
+START_CALLS = ("openat flock fsync renameat unlinkat pread64 pwrite64 write fdatasync clone "
+               "mmap").split()
 FEW = {"renameat": 1, "unlinkat": 2, "flock": 2, "fsync": 3, "pread64": 6, "fdatasync": 6}
 # Where a lease comes to be acknowledged, and a journal to be replaced: each of these is hit.
-MUST = [("serve", "engine", call) for call in ("write", "fdatasync", "sendto", "sendmsg")]
+MUST = [("serve", "engine", call) for call in ("pwrite64", "fdatasync", "sendto", "sendmsg")]
 MUST += [("start", "server", "renameat")]
 TRIES = 20
 MOST = 12  # of others, and of what a server does many times: the last that is tried at first
@@ -458,15 +455,15 @@ class Crash:
 
     def stuff(self, torn):
         """Makes most of the journal dead, and tears its end with this probability."""
-        with open(JOURNAL, "rb") as file:
-            lines = [line for line in file.read().split(b"\n") if line.startswith(b"lease ")]
-        if not lines:
+        data = mostly_dead()
+        if data is None:
             return
-        with open(JOURNAL, "ab") as file:
-            file.write((lines[-1] + b"\n") * (1024 + 3 * PEERS))
-            Ask.lax = self.rng.random() < torn
-            if Ask.lax:
-                file.write(lines[0][:self.rng.randrange(1, len(lines[0]))])
+        Ask.lax = self.rng.random() < torn
+        if Ask.lax:
+            line = data.rstrip(b"\n").rpartition(b"\n")[2]
+            data += line[:self.rng.randrange(1, len(line))]
+        with open(JOURNAL, "wb") as file:
+            file.write(data)
 
     def begin(self, when, what, call, count):
         inject = ["-e", "trace=%s,clone,clone3,fork,vfork,setsid" % call,

@@ -24,10 +24,10 @@ import threading
 import time
 
 from crash import (FOLDER, JOURNAL, LIBC, PEERS, SLACK, TRACE, UNKNOWN, Ask, Check, Clients, Peer,
-                   Server, Wrong, crc32c, now, wait_for)
-from many import Device, link_local
+                   Server, Wrong, mostly_dead, now, wait_for)
+from many import Device, crc32c, link_local
 
-CALLS = "openat,write,fdatasync,fsync,ftruncate,renameat,unlinkat,close,sendto,recvfrom"
+CALLS = "openat,pwrite64,fdatasync,fsync,ftruncate,renameat,unlinkat,close,sendto,recvfrom"
 SECTOR = 512
 NAME = os.path.basename(JOURNAL)
 
@@ -120,20 +120,29 @@ class Trace:
                 known = self.file_of(pid, number, path)
                 if known is None:
                     continue
-                if call == "write":
-                    yield "write", known, strings[0], clock
+                if call == "pwrite64":
+                    offset = int(re.search(r", (\d+) *\) += ", rest)[1])
+                    yield "write", known, (offset, strings[0]), clock
                 elif call in ("fsync", "fdatasync"):
                     yield "sync", known, None, clock
                 elif call == "ftruncate":
-                    yield "truncate", known, int(re.search(r", (\d+)\)", rest)[1]), clock
+                    yield "truncate", known, int(re.search(r", (\d+) *\)", rest)[1]), clock
 
 
 # ---- the disk
 
 
+def changed(content, change):
+    """It, after bytes were written to a place of it, or it was cut to a size."""
+    if isinstance(change, int):
+        return content[:change]
+    offset, data = change
+    return content[:offset] + data + content[offset + len(data):]
+
+
 class File:
     def __init__(self, content=b""):
-        self.durable, self.pending = content, []  # bytes written, or a size it was cut to
+        self.durable, self.pending = content, []  # changes
 
     def contents(self, thorough, rng):
         """All that may be left of it."""
@@ -141,28 +150,27 @@ class File:
         yield content
         for change in self.pending:
             before = content
+            content = changed(content, change)
+            yield content
             if isinstance(change, int):
-                content = content[:change]
-                yield content
                 continue
-            content += change
-            size = len(change)
-            ends = range(1, size) if thorough else \
+            offset, data = change
+            size = len(data)
+            ends = range(1, size) if thorough and data.strip() else \
                 {1, size // 2, size - 1, rng.randrange(size)} - {0}
             for end in ends:
-                yield before + change[:end]
-            yield content
-        # The size has got there, and not all of the sectors; what is missing is zero.
-        start = len(os.path.commonprefix((self.durable, content)))
-        sectors = range(start // SECTOR, (len(content) + SECTOR - 1) // SECTOR)
+                yield changed(before, (offset, data[:end]))
+        # The size has got there, and not all of the sectors: what is missing is as it was, or zero.
+        old = self.durable[:len(content)].ljust(len(content), b"\0")
+        sectors = [at for at in range(0, len(content), SECTOR)
+                   if content[at:at + SECTOR] != old[at:at + SECTOR]]
         for missing in range(1, min(1 << len(sectors), 64)):
             if len(sectors) > 6:
                 missing = rng.randrange(1, 1 << len(sectors))
             torn = bytearray(content)
-            for i, sector in enumerate(sectors):
+            for i, at in enumerate(sectors):
                 if missing >> i & 1:
-                    low, high = max(start, sector * SECTOR), min(len(torn), (sector + 1) * SECTOR)
-                    torn[low:high] = bytes(high - low)
+                    torn[at:at + SECTOR] = old[at:at + SECTOR]
             yield bytes(torn)
 
 
@@ -192,8 +200,7 @@ class Disk:
         elif what == "sync":
             file = self.files[which]
             for change in file.pending:
-                file.durable = file.durable[:change] if isinstance(change, int) else \
-                    file.durable + change
+                file.durable = changed(file.durable, change)
             file.pending = []
 
     def journals(self, thorough, rng):
@@ -298,8 +305,8 @@ class Starts:
         return b"\n".join(lines)
 
     def start(self, data, told, rng):
-        self.device.peers = {peer.key: [link_local(peer.number) + "/128"]
-                             for peer in self.clients.peers}
+        self.device.place({peer.key: {link_local(peer.number) + "/128"}
+                           for peer in self.clients.peers})
         for peer in self.clients.peers:
             held, peer.until = told[peer.public]
             peer.held = {4: UNKNOWN, 6: UNKNOWN, **held}
@@ -328,12 +335,9 @@ def record(server, clients, seconds):
     server.end()
     content = None
     if os.path.exists(JOURNAL):
-        with open(JOURNAL, "rb") as file:
-            lines = [line for line in file.read().split(b"\n") if line.startswith(b"lease ")]
-        with open(JOURNAL, "ab") as file:
-            file.write((lines[-1] + b"\n") * (1024 + 3 * PEERS))
-        with open(JOURNAL, "rb") as file:
-            content = file.read()
+        content = mostly_dead()
+        with open(JOURNAL, "wb") as file:
+            file.write(content)
     server.trace(["-ttt", "-yy", "-xx", "-s", "65536", "-e", "trace=" + CALLS])
     clients.asking = True
     # Counted from the first lease on: under strace a start may take as long.
@@ -410,7 +414,7 @@ def main():
             placed = dict(device.peers)
             counts = replay(content, told, loader, states, starts // 2, starter, rng)
             print("run %d: %s" % (run + 1, ", ".join("%s %d" % c for c in sorted(counts.items()))))
-            device.peers = placed
+            device.place(placed)
             with open(JOURNAL, "wb") as file:
                 file.write(last)
     except Wrong as wrong:

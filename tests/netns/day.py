@@ -193,7 +193,7 @@ def journal():
     with open(JOURNAL) as file:
         for line in file:
             word = line.split()
-            if word[0] == "lease":
+            if word[:1] == ["lease"]:
                 last[word[1]] = [] if re.search("past|-", word[2]) else [word[2] + "/32"]
     return {key: ips for key, ips in last.items() if ips}
 

@@ -32,10 +32,10 @@ NEW = "wg0.leases.new"
 def faults(all_of_them):
     """What happens: injections; whether most of the journal is dead; what may be answered then."""
     # One that fails once makes it ask for a new file, as does one of which most is dead.
-    broken = "write:error=EIO:when=1"
+    broken = "pwrite64:error=EIO:when=1"
     when = {"fsync": ":when=2+"}  # the first is that of the start
     for number, error in enumerate(ERRORS):
-        yield ["write:error=" + error], False, "no leases"
+        yield ["pwrite64:error=" + error], False, "no leases"
         yield ["fdatasync:error=" + error], False, "no leases"
         yield ["fallocate:error=" + error], False, "anything"
         for other, call in enumerate(("openat", "unlinkat", "renameat", "fsync")):

@@ -4,8 +4,12 @@
 many.py - a device with any number of peers, and as many clients, for what needs more of them than
 there can be tunnels.
 
-  many.py device NUMBER    answers as a WireGuard device wg0 would, on its UAPI socket: NUMBER peers,
-                           all of which have just shaken hands
+  many.py device NUMBER [SECONDS]
+                           answers as a WireGuard device wg0 would, on its UAPI socket: NUMBER peers,
+                           all of which have just shaken hands; to read it takes so many seconds, and
+                           fails with EINTR, as the kernel's does, where something is set meanwhile
+  many.py leases NUMBER    prints records of the server's journal: each peer has an address of
+                           10.64.0.0/10 and one of 2001:db8::/64, for an hour from now on
   many.py clients NUMBER   leases for all of them, from [fe80::1:N%wg0]:970, wants routes and calls,
                            and asks again when called; prints `leased' once all have a lease, then
                            `TIME ROUTES' for each set of routes, when the last has it, in seconds
@@ -15,10 +19,13 @@ Peer N, from 1 on, has the key of 28 zeros and N, and the link-local fe80::1:N (
 hosts wg0 is one end of a veth pair that needs no neighbour discovery; many.bash makes it.
 """
 
+import base64
+import errno
 import os
 import selectors
 import socket
 import sys
+import threading
 import time
 
 PORT = 970
@@ -39,19 +46,30 @@ def key(number):
 
 
 class Device:
-    def __init__(self, count):
-        self.peers = {key(n): [link_local(n) + "/128"] for n in range(1, count + 1)}
+    def __init__(self, count, seconds=0):
+        self.seconds = seconds
+        self.sets = 0
+        self.lock = threading.Lock()
+        self.place({key(n): {link_local(n) + "/128"} for n in range(1, count + 1)})
 
-    def get(self):
+    def place(self, peers):
+        """These are its peers from now on: a set of allowed-ips by key."""
+        self.peers = peers
+        self.holder = {ip: peer for peer, ips in peers.items() for ip in ips}
+
+    def get(self, sets):
+        if self.sets != sets:
+            return ["errno=%d" % errno.EINTR, ""]
         lines = ["private_key=" + "1" * 64, "listen_port=51820"]
         now = int(time.time())
         for peer, ips in self.peers.items():
             lines += ["public_key=" + peer, "protocol_version=1",
                       "last_handshake_time_sec=%d" % now, "last_handshake_time_nsec=0"]
             lines += ["allowed_ip=" + ip for ip in ips]
-        return lines
+        return lines + ["errno=0", ""]
 
     def set(self, lines):
+        self.sets += self.seconds > 0
         peer, new = None, {}
         for line in lines:
             word, _, value = line.partition("=")
@@ -60,14 +78,14 @@ class Device:
                 new.setdefault(peer, [])
             elif word == "allowed_ip":
                 new[peer].append(value)
-        holder = {ip: p for p, ips in self.peers.items() for ip in ips}
         for peer, ips in new.items():
             for ip in ips:
-                if ip in holder:
-                    self.peers[holder[ip]].remove(ip)
+                if ip in self.holder:
+                    self.peers[self.holder.pop(ip)].remove(ip)
                 if peer in self.peers:  # else it is added and removed in the same breath
-                    self.peers[peer].append(ip)
-        return []
+                    self.peers[peer].add(ip)
+                    self.holder[ip] = peer
+        return ["errno=0", ""]
 
     def serve(self):
         os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
@@ -76,11 +94,14 @@ class Device:
         listener.listen(16)
         while True:
             connection, _ = listener.accept()
-            try:
-                with connection, connection.makefile("rw") as stream:
-                    self.answer(stream)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+    def talk(self, connection):
+        try:
+            with connection, connection.makefile("rw") as stream:
+                self.answer(stream)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
 
     def answer(self, stream):
         lines = []
@@ -90,8 +111,42 @@ class Device:
             lines.append(line.rstrip("\n"))
         else:
             return
-        answer = self.get() if lines[0] == "get=1" else self.set(lines[1:])
-        stream.write("".join(line + "\n" for line in answer + ["errno=0", ""]))
+        sets = self.sets
+        if lines[0] == "get=1":
+            time.sleep(self.seconds)
+        with self.lock:
+            answer = self.get(sets) if lines[0] == "get=1" else self.set(lines[1:])
+        stream.write("".join(line + "\n" for line in answer))
+
+
+# ---- journal
+
+
+def crc_table():
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ 0x82f63b78 * (value & 1)
+        yield value
+
+
+CRC = list(crc_table())
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc = crc >> 8 ^ CRC[(crc ^ byte) & 255]
+    return crc ^ 0xffffffff
+
+
+def leases(count):
+    now = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000000
+    for n in range(1, count + 1):
+        public_key = base64.b64encode(bytes.fromhex(key(n))).decode()
+        record = "lease %s 10.%d.%d.%d %s %d 3600000" % (
+            public_key, 64 + (n >> 16), n >> 8 & 255, n & 255,
+            link_local(n).replace("fe80", "2001:db8"), now)
+        print("%s %08x" % (record, crc32c(record.encode())))
 
 
 # ---- clients
@@ -183,8 +238,11 @@ class Clients:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in ("device", "clients"):
+    if len(sys.argv) not in (3, 4) or sys.argv[1] not in ("device", "leases", "clients"):
         sys.exit(__doc__)
     if sys.argv[1] == "device":
-        Device(int(sys.argv[2])).serve()
-    Clients(int(sys.argv[2])).run()
+        Device(int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) == 4 else 0).serve()
+    elif sys.argv[1] == "leases":
+        leases(int(sys.argv[2]))
+    else:
+        Clients(int(sys.argv[2])).run()

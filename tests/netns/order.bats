@@ -30,14 +30,14 @@ trace_engine() { # attaches strace to the engine; returns when it sees what that
 	local engine
 	engine=$(pids srv server engine)
 	spawn srv strace strace -y -s 200 -o "$trace" \
-		-e trace=write,sendmsg,fdatasync,sendto,epoll_wait,recvmsg -p "$engine"
+		-e trace=pwrite64,sendmsg,fdatasync,sendto,epoll_wait,recvmsg -p "$engine"
 	tracer=$SPID
 	wait_for 5 grep -q . "$NS/srv/strace.out"
 }
 
 # The lines of the trace that matter, each as one word.
 steps() {
-	sed -n -e 's/^write(.*leases>, .*lease .*/record/p' \
+	sed -n -e 's/^pwrite64(.*leases>, .*lease .*/record/p' \
 		-e 's/^fdatasync(.*leases.*= 0$/durable/p' \
 		-e 's/^sendmsg(.*/monitor/p' \
 		-e 's/^recvmsg(.* = [1-9][0-9]*$/told/p' \

@@ -211,7 +211,7 @@ journal_file() { # a journal of two leases, as a server leaves it.
 		sum=$(on srv sha256sum "$STATE/wg0.leases")
 		server "wg0: line $line of $STATE/wg0.leases is damaged, and so nothing was changed: restore the file, or $remedy" \
 			wg0 pool 192.0.2.0/24
-		remedy="remove that line, which forgets the lease that it is of"
+		remedy="remove that line, and with it the lease that it may be of"
 		[ "$(on srv sha256sum "$STATE/wg0.leases")" = "$sum" ]
 		not on srv test -e "$STATE/wg0.leases.new"
 	done

@@ -429,7 +429,7 @@ open_files() { # HOST PID: what it has open, one a line, without numbers.
 	on srv wg-dynamic server wg0 pool 192.0.2.0/24
 	raw c1 client 'request_ip=1\n\n' | grep -q '^errno=0$'
 	confined srv "$(pids srv server engine)"
-	limited srv "$(pids srv server engine)" 1200
+	limited srv "$(pids srv server engine)" 1200 1073741824
 	confined srv "$(pids srv server spawner)"
 	may_only srv "$(pids srv server monitor)" 0000000000001000
 	local pid

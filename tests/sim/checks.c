@@ -88,7 +88,7 @@ static void lines_of(const struct sim_file *file, size_t from, size_t to,
 
 void was_written(const struct sim_file *file, size_t from)
 {
-	lines_of(file, from, file->len, written_line);
+	lines_of(file, from, file->end, written_line);
 }
 
 void became_durable(const struct sim_file *file, size_t from)

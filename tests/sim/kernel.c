@@ -30,7 +30,6 @@ static bool handed[SIM_FD];
 void *__real_malloc(size_t len);
 void __real_free(void *at);
 ssize_t __real_read(int fd, void *buf, size_t len);
-ssize_t __real_write(int fd, const void *buf, size_t len);
 int __real_close(int fd);
 
 void sim_system_call(void)
@@ -160,7 +159,7 @@ static struct sim_file *file_make(void)
 
 	while (file == sim_journal || file == sim_fresh)
 		++file;
-	file->len = file->durable = 0;
+	file->len = file->end = file->durable = 0;
 	file->named = false;
 	return file;
 }
@@ -191,27 +190,43 @@ void sim_file_rename(void)
 	sim_durable(sim_journal, 0);
 }
 
+/* Behind the last record; lines of spaces are room for more. */
+static void find_end(struct sim_file *file)
+{
+	file->end = file->len;
+	while (file->end && (file->bytes[file->end - 1] == ' ' ||
+			     file->bytes[file->end - 1] == '\n'))
+		--file->end;
+	file->end += file->end < file->len && file->bytes[file->end] == '\n';
+}
+
 void sim_power_cut(size_t kept, bool torn)
 {
 	struct sim_file *file = sim_journal;
 
 	sim_fresh = NULL;
-	if (file->durable + kept < file->len)
-		file->len = file->durable + kept;
-	if (torn && file->len > file->durable)
-		memset(file->bytes + (file->durable + file->len) / 2, 0,
-		       file->len - (file->durable + file->len) / 2);
-	file->durable = file->len;
+	if (file->durable + kept < file->end)
+		file->end = file->durable + kept;
+	if (torn && file->end > file->durable)
+		memset(file->bytes + (file->durable + file->end) / 2, 0,
+		       file->end - (file->durable + file->end) / 2);
+	for (size_t i = file->end; i < file->len; ++i)
+		file->bytes[i] = ' ';
+	if (kept & 4) /* that it is longer is not durable either */
+		file->len = file->end;
+	file->durable = file->end;
 	sim_durable(file, 0);
 }
 
-ssize_t __wrap_write(int fd, const void *buf, size_t len)
+ssize_t __wrap_pwrite64(int fd, const void *buf, size_t len, off_t offset)
 {
 	struct sim_file *file = file_of(fd);
+	size_t before = file->end;
 
-	if (!file)
-		return __real_write(fd, buf, len);
 	sim_system_call();
+	/* What has reached the disk is never written over, and there are no gaps. */
+	if ((size_t)offset < file->durable || (size_t)offset > file->len)
+		abort();
 	if (sim_disk == SIM_DISK_BROKEN) {
 		errno = EIO;
 		return -1;
@@ -222,7 +237,7 @@ ssize_t __wrap_write(int fd, const void *buf, size_t len)
 		errno = ENOSPC;
 		return -1;
 	}
-	while (file->len + len > file->room) {
+	while (offset + len > file->room) {
 		char *bytes = __real_malloc(2 * file->room + 4096);
 
 		if (file->len)
@@ -231,10 +246,12 @@ ssize_t __wrap_write(int fd, const void *buf, size_t len)
 		file->bytes = bytes;
 		file->room = 2 * file->room + 4096;
 	}
-	memcpy(file->bytes + file->len, buf, len);
-	file->len += len;
-	if (file == sim_journal)
-		sim_written(file, file->len - len);
+	memcpy(file->bytes + offset, buf, len);
+	if (file->len < offset + len)
+		file->len = offset + len;
+	find_end(file);
+	if (file == sim_journal && file->end > before)
+		sim_written(file, before);
 	return len;
 }
 
@@ -248,7 +265,7 @@ int __wrap_fdatasync(int fd)
 		errno = EIO;
 		return -1;
 	}
-	file->durable = file->len;
+	file->durable = file->end;
 	if (file->named && before < file->durable)
 		sim_durable(file, before);
 	return 0;
@@ -275,17 +292,11 @@ int __wrap_ftruncate64(int fd, off_t len)
 		return -1;
 	}
 	file->len = len;
-	if (file->durable > file->len)
-		file->durable = file->len;
+	if (file->end > file->len)
+		file->end = file->len;
+	if (file->durable > file->end)
+		file->durable = file->end;
 	return 0;
-}
-
-off_t __wrap_lseek64(int fd, off_t offset, int whence)
-{
-	struct sim_file *file = file_of(fd);
-
-	sim_system_call();
-	return whence == SEEK_END ? (off_t)file->len + offset : offset;
 }
 
 ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t offset)

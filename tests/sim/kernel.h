@@ -59,7 +59,8 @@ enum sim_disk { SIM_DISK_GOOD, SIM_DISK_FULL, SIM_DISK_BROKEN };
 
 struct sim_file {
 	char *bytes;
-	size_t len, durable, room;
+	size_t len, room;
+	size_t end, durable; /* behind the records; and those on the disk */
 	bool named; /* it stands under the journal's name */
 };
 
@@ -78,7 +79,7 @@ void sim_file_make_fresh(void);
 void sim_file_drop_fresh(void);
 void sim_file_rename(void);
 
-/* What is not durable is gone, but for so many bytes, the last of them garbage if torn. */
+/* Of what is not durable there are so many bytes left, the last of them garbage if torn. */
 void sim_power_cut(size_t kept, bool torn);
 
 /* The descriptor of a file, as the monitor hands it over. */

@@ -115,7 +115,6 @@ static int file(const char *bytes, size_t len)
 	int fd = memfd_create("journal", 0);
 
 	assert_true(fd >= 0);
-	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
 	if (len)
 		assert_int_equal(write(fd, bytes, len), len);
 	return fd;
@@ -129,13 +128,29 @@ static int replay_bytes(const char *bytes, size_t len)
 	return ret;
 }
 
+/* The records of a file, whatever room there is behind them; returns their length. */
 static size_t contents(int fd, char *buf, size_t size)
 {
-	ssize_t len = pread(fd, buf, size, 0);
+	static char bytes[100000];
+	ssize_t len = pread(fd, bytes, sizeof(bytes) - 1, 0);
 
-	assert_true(len >= 0 && (size_t)len < size);
+	assert_true(len >= 0 && (size_t)len < sizeof(bytes) - 1);
+	bytes[len] = '\0';
+	while (len && strchr(" \n", bytes[len - 1]))
+		--len;
+	len += bytes[len] == '\n';
+	assert_true((size_t)len < size);
+	memcpy(buf, bytes, len);
 	buf[len] = '\0';
 	return len;
+}
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_size;
 }
 
 static void assert_contents(int fd, const char *text)
@@ -336,6 +351,9 @@ static void a_full_disk_leaves_what_was_there(void **state)
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 		assert_int_equal(ret, -EFBIG);
 		assert_contents(journal.fd, text);
+		assert_int_equal(size_of(journal.fd), len);
+		assert_int_equal(journal.end, len);
+		assert_int_equal(journal.size, len);
 		assert_int_equal(journal.len, 0);
 		assert_false(journal.dirty);
 	}
@@ -367,32 +385,172 @@ static void a_device_that_is_full(void **state)
 	journal_close(&journal);
 }
 
-/* A pipe takes a part, and can't give it back. */
+/* More than fits, in a file that can't be made shorter again. */
 static void a_part_that_stays_is_told(void **state)
 {
+	struct journal journal = { .fd = memfd_create("journal", MFD_ALLOW_SEALING) };
+	const struct rlimit limit = { 300, RLIM_INFINITY };
 	struct journal_lease lease = lease_of(1);
-	struct journal journal = { 0 };
+	struct rlimit old;
 	int fds[2];
 
 	(void)state;
-	assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
-	journal.fd = fds[1];
-	for (int i = 0; i < 1000; ++i)
+	assert_int_equal(fcntl(journal.fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	for (int i = 0; i < 30; ++i)
 		assert_true(journal_lease(&journal, &lease));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	assert_int_equal(journal_write(&journal), -EIO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(size_of(journal.fd), 300);
 	assert_false(journal.dirty);
-	/* Nor can it be synced. */
-	close(fds[0]);
-	assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+	/* What can't be synced. */
 	close(journal.fd);
+	assert_int_equal(pipe(fds), 0);
 	journal.fd = fds[1];
-	assert_true(journal_lease(&journal, &lease));
-	assert_int_equal(journal_write(&journal), 0);
+	journal.dirty = true;
 	assert_int_equal(journal_sync(&journal), -EINVAL);
 	assert_true(journal.dirty);
 	assert_false(journal.synced);
 	journal_close(&journal);
 	close(fds[0]);
+}
+
+/* A file that has records in it, as whoever starts on it finds it. */
+static struct journal found(int fd)
+{
+	assert_int_equal(replay(fd), 0);
+	assert_int_equal(result.dropped, 0);
+	return (struct journal){ .fd = fd, .end = result.end, .size = result.size };
+}
+
+/* Where nothing but data changes, fdatasync() has nothing else to write. */
+static void the_file_has_room_for_more(void **state)
+{
+	struct journal journal = { .fd = file(NULL, 0) }, next;
+	struct journal_lease lease = lease_of(1);
+	static char text[100000], bytes[150000];
+	off_t size = 0, now;
+	int grown = 0;
+
+	(void)state;
+	assert_true(journal_header(&journal, "wg0", secret));
+	assert_int_equal(journal_write(&journal), 0);
+	line(text, "wg-dynamic-leases 1 wg0 " SECRET_TEXT);
+	/* What comes first is as long as it is. */
+	assert_int_equal(size_of(journal.fd), strlen(text));
+	for (int i = 0; i < 500; ++i) {
+		assert_true(journal_lease(&journal, &lease));
+		assert_int_equal(journal_write(&journal), 0);
+		line(text, "lease " KEY " 192.0.2.1 2001:db8::1 1001 3600000");
+		now = size_of(journal.fd);
+		grown += now != size;
+		size = now;
+		/* Blocks, of which no more than a quarter is room, or one. */
+		assert_int_equal(size % 4096, 0);
+		assert_true(size - (off_t)strlen(text) <= (off_t)strlen(text) / 4 + 4096);
+	}
+	assert_in_range(grown, 2, 12);
+	assert_true(size > (off_t)strlen(text));
+	assert_contents(journal.fd, text);
+	/* No line is longer than a block. */
+	assert_int_equal(pread(journal.fd, bytes, sizeof(bytes), 0), size);
+	for (off_t i = strlen(text); i < size; ++i)
+		assert_int_equal(bytes[i], i % 4096 == 4095 ? '\n' : ' ');
+	assert_int_equal(journal.end, strlen(text));
+	assert_int_equal(journal.size, size);
+
+	/* Whoever reads it goes on where the records end. */
+	next = found(journal.fd);
+	assert_int_equal(next.end, strlen(text));
+	assert_int_equal(next.size, size);
+	assert_true(journal_lease(&next, &lease));
+	assert_int_equal(journal_write(&next), 0);
+	line(text, "lease " KEY " 192.0.2.1 2001:db8::1 1001 3600000");
+	assert_contents(journal.fd, text);
+	assert_int_equal(size_of(journal.fd), size);
+	assert_int_equal(replay(journal.fd), 0);
+	assert_int_equal(result.records, 501);
+	free(next.buf);
+	journal_close(&journal);
+}
+
+/* A disk that takes the records, but no room for more. */
+static void no_room_for_more(void **state)
+{
+	struct journal journal = { .fd = file(NULL, 0) };
+	struct journal_lease lease = lease_of(1);
+	struct rlimit old, limit;
+	char text[4096] = "";
+	size_t len;
+
+	(void)state;
+	assert_true(journal_header(&journal, "wg0", secret));
+	assert_int_equal(journal_write(&journal), 0);
+	line(text, "wg-dynamic-leases 1 wg0 " SECRET_TEXT);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	for (int more = 0; more < 10; ++more) {
+		assert_true(journal_lease(&journal, &lease));
+		len = line(text, "lease " KEY " 192.0.2.1 2001:db8::1 1001 3600000");
+		limit = (struct rlimit){ len + more, old.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+		assert_int_equal(journal_write(&journal), 0);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+		assert_contents(journal.fd, text);
+		assert_int_equal(size_of(journal.fd), len + more);
+		assert_int_equal(journal.size, len + more);
+		assert_int_equal(replay(journal.fd), 0);
+		assert_int_equal(result.dropped, 0);
+	}
+	journal_close(&journal);
+}
+
+static struct {
+	int calls, error;
+	off_t offset, len;
+} asked;
+
+/* The disk is asked for blocks, which it has or not. */
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	assert_true(fd >= 0);
+	assert_int_equal(mode, FALLOC_FL_KEEP_SIZE);
+	++asked.calls;
+	asked.offset = offset;
+	asked.len = len;
+	errno = asked.error;
+	return asked.error ? -1 : 0;
+}
+
+static void room_for_what_comes(void **state)
+{
+	struct journal journal = { .fd = file(NULL, 0) };
+	struct journal_lease lease = lease_of(1);
+
+	(void)state;
+	assert_true(journal_header(&journal, "wg0", secret));
+	assert_int_equal(journal_write(&journal), 0);
+	assert_int_equal(journal_room(&journal, 1000), 0);
+	assert_int_equal(asked.offset, journal.end);
+	assert_true(journal_lease(&journal, &lease));
+	assert_int_equal(journal_write(&journal), 0);
+	assert_true(journal.size > journal.end + 1000);
+	/* The disk is asked though there is room, for not each can write over that. */
+	assert_true(journal_lease(&journal, &lease));
+	asked.error = ENOSPC;
+	assert_int_equal(journal_room(&journal, 1000), -ENOSPC);
+	assert_int_equal(asked.offset, journal.size);
+	assert_int_equal(asked.len, journal.len + 1000);
+	asked.error = EDQUOT;
+	assert_int_equal(journal_room(&journal, 1000), -EDQUOT);
+	/* What else it may say is no full disk. */
+	asked.error = EOPNOTSUPP;
+	assert_int_equal(journal_room(&journal, 1000), 0);
+	asked.error = 0;
+	assert_int_equal(journal_room(&journal, 1000), 0);
+	assert_int_equal(asked.calls, 5);
+	journal_close(&journal);
 }
 
 static void records_of_leases(void **state)
@@ -664,6 +822,57 @@ static void damage_behind_the_last_sync(void **state)
 	assert_int_equal(result.damaged_line, 4);
 }
 
+/* Spaces are room behind the last record; before one, they are what was lost. */
+static void lines_of_spaces(void **state)
+{
+	char text[1024] = "";
+	static char bytes[200000];
+	size_t header = line(text, "wg-dynamic-leases 1 wg0 " SECRET_TEXT);
+	size_t len = line(text, "lease " KEY " 192.0.2.1 - 1 1"), all;
+
+	(void)state;
+	for (int more = 0; more < 150000; more = 3 * more + 1) {
+		for (int lines = 0; lines < 3; ++lines) {
+			strcpy(bytes, text);
+			memset(bytes + len, ' ', more);
+			for (int i = 1; more && i < 3 && i <= lines; ++i)
+				bytes[len + i * more / lines - 1] = '\n';
+			all = len + more;
+			assert_int_equal(replay_bytes(bytes, all), 0);
+			assert_int_equal(result.dropped, 0);
+			assert_int_equal(result.end, len);
+			assert_int_equal(result.size, all);
+			if (more && !lines)
+				continue;
+			/* A record behind them is one more that nobody has been told of. */
+			bytes[all] = '\0';
+			all = line(bytes + all, "lease " KEY " 192.0.2.2 - 2 2") + all;
+			assert_int_equal(replay_bytes(bytes, all), 0);
+			assert_int_equal(result.dropped, more > 0);
+			assert_int_equal(result.records, 2);
+			assert_int_equal(result.end, all);
+			/* What has reached the disk had no gaps. */
+			all = line(bytes + all, "synced") + all;
+			assert_int_equal(replay_bytes(bytes, all), more ? -EILSEQ : 0);
+			assert_int_equal(result.damaged_line, more ? 3 : 0);
+		}
+	}
+	/* A record that is cut short by them. */
+	for (size_t at = header + 1; at < len; ++at) {
+		memcpy(bytes, text, len);
+		memset(bytes + at, ' ', 100);
+		bytes[at + 99] = '\n';
+		assert_int_equal(replay_bytes(bytes, at + 100), 0);
+		assert_int_equal(result.dropped, 1);
+		assert_int_equal(result.records, 0);
+	}
+	/* Other space is none of ours. */
+	memcpy(bytes, text, len);
+	strcpy(bytes + len, "  \t \n");
+	assert_int_equal(replay_bytes(bytes, strlen(bytes)), 0);
+	assert_int_equal(result.dropped, 1);
+}
+
 static void headers(void **state)
 {
 	static const char *const bad[] = {
@@ -914,6 +1123,9 @@ int main(void)
 		cmocka_unit_test(a_full_disk_leaves_what_was_there),
 		cmocka_unit_test(a_device_that_is_full),
 		cmocka_unit_test(a_part_that_stays_is_told),
+		cmocka_unit_test(the_file_has_room_for_more),
+		cmocka_unit_test(no_room_for_more),
+		cmocka_unit_test(room_for_what_comes),
 		cmocka_unit_test(records_of_leases),
 		cmocka_unit_test(all_kinds_of_records),
 		cmocka_unit_test(a_long_journal),
@@ -924,6 +1136,7 @@ int main(void)
 		cmocka_unit_test(cut_short_at_each_byte),
 		cmocka_unit_test(damage_before_a_sync),
 		cmocka_unit_test(damage_behind_the_last_sync),
+		cmocka_unit_test(lines_of_spaces),
 		cmocka_unit_test(headers),
 		cmocka_unit_test(a_header_cut_short),
 		cmocka_unit_test(records_that_no_one_wrote),

@@ -179,7 +179,7 @@ $(eval $(call flavour,asan))
 # The server's engine in a simulated world, with its system calls; from the archive comes only what
 # the simulation does not stand for.
 sim_calls := malloc free calloc realloc reallocarray time pwrite64 fdatasync fallocate64 ftruncate64 \
-	pread64 fstat64 accept4 recv send sendto close
+	pread64 fstat64 accept4 recv send sendto shutdown close
 $(BUILD)/unit/asan/sim.a: $(asan_objects)
 	@$(RM) $@
 	$(call say,AR,$@)$(AR) rcs $@ $^

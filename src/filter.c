@@ -101,6 +101,7 @@ static const struct allowed engine[] = {
 	ALLOW(BOTH, recvmsg),
 	ALLOW_IF(BOTH, sendmsg, 2, MSG_FASTOPEN, 0),
 	ALLOW(BOTH, accept4),
+	ALLOW(FILTER_SERVER, shutdown),
 	ALLOW(BOTH, getsockopt),
 #endif
 #ifdef __NR_socketcall
@@ -111,6 +112,7 @@ static const struct allowed engine[] = {
 	ALLOW_IF(BOTH, socketcall, 0, ~0U, SYS_RECVMSG),
 	ALLOW_IF(BOTH, socketcall, 0, ~0U, SYS_SENDMSG),
 	ALLOW_IF(BOTH, socketcall, 0, ~0U, SYS_ACCEPT4),
+	ALLOW_IF(FILTER_SERVER, socketcall, 0, ~0U, SYS_SHUTDOWN),
 	ALLOW_IF(BOTH, socketcall, 0, ~0U, SYS_GETSOCKOPT),
 #endif
 	ALLOW(BOTH, read),

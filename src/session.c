@@ -96,17 +96,17 @@ static bool session_watch(struct session *session, uint32_t events)
 }
 
 /*
- * Sends an answer, or what is left of one. True when all is sent; if not, the rest is kept, or the
- * session is closed, for its peer is gone or there is no memory.
+ * Sends an answer, or what is left of one, with these flags of send(2). True when all is sent; if
+ * not, the rest is kept, or the session is closed, for its peer is gone or there is no memory.
  */
-static bool send_out(struct session *session, const char *text, size_t len)
+static bool send_out(struct session *session, const char *text, size_t len, int flags)
 {
 	size_t done = 0;
 	ssize_t sent = 0;
 	char *rest;
 
 	while (done < len && (sent = send(session->watch.fd, text + done, len - done,
-					  MSG_NOSIGNAL)) > 0)
+					  MSG_NOSIGNAL | flags)) > 0)
 		done += sent;
 	rest = done < len && sent < 0 && errno == EAGAIN ? malloc(len - done) : NULL;
 	if (rest)
@@ -185,10 +185,28 @@ static void answered(struct session *session)
 	session_read(session, true);
 }
 
+/* Whether nothing has come behind the request; what has is kept for session_read(). */
+static bool is_last(struct session *session)
+{
+	char buf[PROTOCOL_REQUEST];
+	ssize_t len;
+
+	if (session->rest)
+		return false;
+	len = recv(session->watch.fd, buf, sizeof(buf), 0);
+	session->rest = len > 0 ? malloc(len) : NULL;
+	if (!session->rest)
+		return true;
+	memcpy(session->rest, buf, len);
+	session->rest_len = len;
+	return false;
+}
+
 void session_answer(struct session *session)
 {
 	char text[PROTOCOL_ENCODED];
 	size_t len;
+	bool last;
 
 	/* That nothing was changed would not be true: it has given up an address for another. */
 	if (session->response.status == STATUS_LATER && session->claimant != LEASE_NONE) {
@@ -202,8 +220,19 @@ void session_answer(struct session *session)
 	}
 	len = response_encode(text, &session->response, &session->request);
 	session->deadline = now_ms() + SESSION_MS;
-	if (send_out(session, text, len))
+	/*
+	 * The last answer waits for the end of the connection: one packet for both. Not for
+	 * close(), which would throw it away if more has come meanwhile.
+	 */
+	last = is_last(session);
+	if (!send_out(session, text, len, last ? MSG_MORE : 0))
+		return;
+	if (!last) {
 		answered(session);
+		return;
+	}
+	shutdown(session->watch.fd, SHUT_WR);
+	session_close(session);
 }
 
 static void session_ready(struct watch *watch, uint32_t events)
@@ -215,7 +244,7 @@ static void session_ready(struct watch *watch, uint32_t events)
 	else if (session->state == SESSION_READING)
 		session_read(session, false);
 	else if (session->state == SESSION_ANSWERING &&
-		 send_out(session, session->out, session->out_len))
+		 send_out(session, session->out, session->out_len, 0))
 		answered(session);
 }
 

@@ -126,6 +126,43 @@ logged() { # HOST TEXT: the server has a line about this client with that in it.
 
 # ---- transport
 
+@test "the last answer and the end of the connection come in one packet" {
+	on c1 nft -f - <<-'EOF'
+		table ip6 t {
+			counter data { }
+			counter whole { }
+			chain c {
+				type filter hook input priority 0
+				iifname "wg0" tcp sport 970 tcp flags & syn == 0 meta length > 72 counter name data
+				iifname "wg0" tcp sport 970 tcp flags & fin == fin meta length > 72 counter name whole
+			}
+		}
+	EOF
+	for _ in 1 2 3; do
+		says c1 "$REQUEST" "$(both_of c1)"
+	done
+	# Two on one connection: the first does not wait for the end.
+	says c1 "$REQUEST$REQUEST" "$(both_of c1)$(both_of c1)"
+	says c1 'request_ip=2\n\n' "$UNSUPPORTED"
+	on c1 nft list counter ip6 t data | grep -q "packets 6 "
+	on c1 nft list counter ip6 t whole | grep -q "packets 5 "
+	on c1 nft delete table ip6 t
+}
+
+@test "what comes while an answer is sent does not take it along" {
+	local engine tracer got
+	engine=$(pids srv server engine)
+	# What follows the sending of an answer is late.
+	on srv strace -f -q -o /dev/null -p "$engine" -e trace=sendto \
+		-e inject=sendto:delay_exit=600000 3>&- &
+	tracer=$!
+	wait_for 5 not on srv grep -q "^TracerPid:.0$" "/proc/$engine/status"
+	got=$(raw c1 client -e --from "${LL[c1]}" --pieces 14 --pause 0.2 "$REQUEST$REQUEST") || true
+	on srv kill "$(on srv sed -n 's/^TracerPid:.//p' "/proc/$engine/status")"
+	wait "$tracer" || true
+	[[ $got == *'errno=0\n\n' ]]
+}
+
 @test "transport: from port 1023 there is an answer, from 1024 none" {
 	says c1 "$REQUEST" "$(both_of c1)" --port 1023
 	says c1 "$REQUEST" "$(both_of c1)" --port 1

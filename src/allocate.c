@@ -83,8 +83,8 @@ static bool claimed(const struct search *search, const struct cidr *ip)
 	const struct book *book = search->book;
 
 	for (uint32_t i = 0; i < book->claim_count; ++i) {
-		if (book->claims[i].lease != search->lease &&
-		    !cidr_compare(&book->claims[i].ip, ip))
+		if (!cidr_compare(&book->claims[i].ip, ip) &&
+		    memcmp(book->claims[i].key, search->key, KEY_LEN))
 			return true;
 	}
 	return false;

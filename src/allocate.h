@@ -17,10 +17,10 @@
 #include "pool.h"
 #include "protocol.h"
 
-/* An address that will be leased as soon as what the lease holds has ended. */
+/* An address that will be leased to this peer as soon as what it holds has ended. */
 struct claim {
 	struct cidr ip;
-	uint32_t lease;
+	uint8_t key[KEY_LEN];
 };
 
 /* All that a decision is made on. */

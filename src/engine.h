@@ -53,7 +53,8 @@ struct session {
 	uint64_t deadline; /* ms */
 	uint64_t reading_after; /* waits for a reading that began then or later; 0: not so */
 	uint32_t lease; /* waits for the end of this one; or LEASE_NONE */
-	uint32_t claimant; /* the lease that it has claims for; or LEASE_NONE */
+	bool claims; /* has some, for: */
+	uint8_t claimant[KEY_LEN];
 	uint32_t orders; /* addresses ordered for it, not yet done */
 	bool failed; /* the journal or the device could not make it good */
 	bool new_address[FAMILIES]; /* granted by this request */

@@ -190,16 +190,21 @@ static void order(struct commit *commit, struct undo *undo)
 }
 
 /* While old addresses end, nobody else may get the new ones, those that replace none included. */
-static void claim(struct session *session, uint32_t lease, const struct decision *decision)
+static void claim(struct session *session, uint32_t peer, const struct decision *decision)
 {
 	struct server *server = session->server;
 
 	grant_unclaim(session);
-	session->claimant = lease;
+	session->claims = true;
+	memcpy(session->claimant, server->reading.peers[peer].key, KEY_LEN);
 	for (int v = V4; v < FAMILIES; ++v) {
-		if (decision->granted[v])
-			server->claims[server->book.claim_count++] =
-				(struct claim){ decision->ip[v], lease };
+		struct claim *claim = &server->claims[server->book.claim_count];
+
+		if (!decision->granted[v])
+			continue;
+		claim->ip = decision->ip[v];
+		memcpy(claim->key, session->claimant, KEY_LEN);
+		++server->book.claim_count;
 	}
 }
 
@@ -208,14 +213,14 @@ void grant_unclaim(struct session *session)
 	struct server *server = session->server;
 	uint32_t kept = 0;
 
-	if (session->claimant == LEASE_NONE)
+	if (!session->claims)
 		return;
 	for (uint32_t i = 0; i < server->book.claim_count; ++i) {
-		if (server->claims[i].lease != session->claimant)
+		if (memcmp(server->claims[i].key, session->claimant, KEY_LEN))
 			server->claims[kept++] = server->claims[i];
 	}
 	server->book.claim_count = kept;
-	session->claimant = LEASE_NONE;
+	session->claims = false;
 }
 
 /*
@@ -338,7 +343,7 @@ static void request_ip(struct commit *commit, struct session *session, uint32_t 
 			refuse(session, REASON_LATER, STATUS_LATER);
 			return;
 		}
-		claim(session, lease, &decision);
+		claim(session, peer, &decision);
 		end_first(session, lease, decision.ends,
 			  is_retired(&session->request, &decision) ? REASON_RETIRED :
 								     REASON_GIVEN_UP);

@@ -57,7 +57,7 @@ static void begin(struct session *session)
 	session->deadline = now_ms() + SESSION_MS;
 	session->reading_after = 0;
 	session->lease = LEASE_NONE;
-	session->claimant = LEASE_NONE;
+	session->claims = false;
 	session->failed = false;
 	memset(&session->request, 0, sizeof(session->request));
 	memset(&session->response, 0, sizeof(session->response));
@@ -209,7 +209,7 @@ void session_answer(struct session *session)
 	bool last;
 
 	/* That nothing was changed would not be true: it has given up an address for another. */
-	if (session->response.status == STATUS_LATER && session->claimant != LEASE_NONE) {
+	if (session->response.status == STATUS_LATER && session->claims) {
 		session_close(session);
 		return;
 	}

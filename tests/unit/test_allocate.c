@@ -868,18 +868,22 @@ static void who_else_covers_it(void **state)
 }
 
 /* B is to get .2 when its .1 has ended: until then nobody else may have .2, and B may. */
-static void a_claim_stands_for_its_lease_alone(void **state)
+static void a_claim_stands_for_its_peer_alone(void **state)
 {
 	struct claim claim = { .ip = fake_cidr("192.0.2.2") };
 
 	(void)state;
 	world("192.0.2.0/30", "A; B; C;");
 	has('B', HOLDING_LEASED, "192.0.2.1");
-	claim.lease = leases_find(&leases, fake_key('B'));
+	memcpy(claim.key, fake_key('B'), KEY_LEN);
 	book.claims = &claim;
 	book.claim_count = 1;
 	assert_int_equal(ask_this('A', "192.0.2.2"), STATUS_UNAVAILABLE);
 	assert_int_equal(ask('A', &any4), STATUS_UNAVAILABLE);
+	assert_int_equal(ask_this('B', "192.0.2.2"), STATUS_OK);
+	/* Also when what it had has gone to another, and it has no lease any more. */
+	leases_forget(&leases, leases_find(&leases, fake_key('B')), V4);
+	assert_int_equal(leases_find(&leases, fake_key('B')), LEASE_NONE);
 	assert_int_equal(ask_this('B', "192.0.2.2"), STATUS_OK);
 	book.claim_count = 0;
 	assert_int_equal(ask('A', &any4), STATUS_OK);
@@ -889,7 +893,7 @@ static void a_claim_stands_for_its_lease_alone(void **state)
 /* A large pool has no bitmap: there the search itself must pass over what is claimed. */
 static void a_claim_stands_in_a_large_pool(void **state)
 {
-	struct claim claim = { .lease = 12345 };
+	struct claim claim = { .key = { 12 } };
 
 	(void)state;
 	world("2001:db8::/64", "A;");
@@ -1083,7 +1087,7 @@ int main(void)
 		TEST(taken_back_but_the_hosts_own_by_now),
 		TEST(passed_on_since_the_reading),
 		TEST(who_else_covers_it),
-		TEST(a_claim_stands_for_its_lease_alone),
+		TEST(a_claim_stands_for_its_peer_alone),
 		TEST(a_claim_stands_in_a_large_pool),
 		TEST(a_reservation_stays_one),
 		TEST(reserved_by_the_file),

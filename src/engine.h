@@ -32,11 +32,12 @@ enum {
 	LARGE_DEVICE = 8192, /* allowed-ips, with more of which it is not read for each decision */
 	CHANGE_RECORDS = 1 + FAMILIES + 1, /* `synced', the ends of both families, the new lease */
 	CALLS = 3, /* of one client, at most, until it comes */
+	GATHER_MS = 4, /* that a request may wait for those before it */
 };
 
 enum session_state {
 	SESSION_READING, /* a request is to come */
-	SESSION_READY, /* one has come, to be decided in this turn */
+	SESSION_READY, /* one has come, to be decided: grant_at() */
 	SESSION_WAITING, /* for a reading of the device, or for the end of a lease */
 	SESSION_COMMITTED, /* decided; journal and device are at work */
 	SESSION_ANSWERING, /* the socket does not take the answer yet */
@@ -155,6 +156,8 @@ struct server {
 	uint32_t order; /* the last number given */
 	struct batch *batches, *allow, *take; /* sent; being filled */
 	uint32_t taking; /* batches to take back that are under way */
+	uint32_t awaiting; /* sessions that wait for some of them */
+	uint64_t gather_until; /* ms: these are not waited for by others after that */
 
 	struct server_log log;
 	uint64_t refusals_second;
@@ -250,6 +253,13 @@ void session_close(struct session *session);
 uint64_t sessions_turn(struct server *server, uint64_t now);
 
 /* --- grant.c --- */
+
+/*
+ * When what is ready is to be decided, ms; 0: at once; NEVER: nothing is. While addresses of more
+ * sessions than that are on their way to the device, it is gathered, for GATHER_MS at most: to
+ * decide a few would let those wait for one more fdatasync(), and costs as much as to decide many.
+ */
+uint64_t grant_at(const struct server *server, uint64_t now);
 
 /* Decides all that is ready, and makes it good. */
 void grant_all(struct server *server, uint64_t now);

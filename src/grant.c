@@ -2,7 +2,7 @@
 /*
  * From request to answer. All requests that are ready in one turn of the loop are decided together:
  * their records are written, then the device is ordered to follow while the records reach the
- * disk; an answer goes out when both are done.
+ * disk; an answer goes out when both are done, and those who have come meanwhile are next.
  */
 
 #include <netinet/in.h>
@@ -187,6 +187,7 @@ static void order(struct commit *commit, struct undo *undo)
 		else
 			session->failed = true;
 	}
+	commit->server->awaiting += session->orders > 0;
 }
 
 /* While old addresses end, nobody else may get the new ones, those that replace none included. */
@@ -449,6 +450,19 @@ void grant_finish(struct session *session, uint32_t lease)
 	}
 }
 
+uint64_t grant_at(const struct server *server, uint64_t now)
+{
+	uint32_t ready = 0;
+
+	for (const struct session *s = server->sessions; s; s = s->next)
+		ready += s->state == SESSION_READY;
+	if (!ready)
+		return NEVER;
+	if (ready >= server->awaiting || server->gather_until <= now || server->stopping)
+		return 0;
+	return server->gather_until;
+}
+
 void grant_all(struct server *server, uint64_t now)
 {
 	static struct commit commit; /* large, and used anew each time */
@@ -477,6 +491,7 @@ void grant_all(struct server *server, uint64_t now)
 	for (uint32_t i = 0; i < commit.count; ++i)
 		order(&commit, &commit.undo[i]);
 	orders_send(server);
+	server->gather_until = now_ms() + GATHER_MS;
 	if (!store_sync(server)) {
 		for (uint32_t i = 0; i < commit.count; ++i)
 			commit.undo[i].session->failed = true;

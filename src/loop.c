@@ -117,6 +117,20 @@ static void timer_set(struct loop *loop, uint64_t at)
 	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+/* Whoever waits for what this one brings has waited longer than those who come now. */
+static void put_first(struct loop *loop)
+{
+	struct epoll_event first;
+
+	for (int i = 1; loop->first && i < loop->pending; ++i) {
+		if (loop->batch[i].data.ptr == loop->first) {
+			first = loop->batch[i];
+			loop->batch[i] = loop->batch[0];
+			loop->batch[0] = first;
+		}
+	}
+}
+
 void loop_run(struct loop *loop, uint64_t (*turn)(void *data), void *data)
 {
 	uint64_t at = turn(data), expirations;
@@ -128,6 +142,7 @@ void loop_run(struct loop *loop, uint64_t (*turn)(void *data), void *data)
 		loop->pending = epoll_wait(loop->epoll_fd, loop->batch,
 					   sizeof(loop->batch) / sizeof(loop->batch[0]),
 					   at ? -1 : 0);
+		put_first(loop);
 		for (loop->next = 0; loop->next < loop->pending;) {
 			struct epoll_event *event = &loop->batch[loop->next++];
 

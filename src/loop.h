@@ -30,6 +30,7 @@ struct loop {
 	int epoll_fd, timer_fd;
 	uint64_t timer_at;
 	bool stop;
+	const struct watch *first; /* handled before what comes together with it; or NULL */
 	int pending; /* of batch[], those not yet handled begin at next */
 	int next;
 	struct epoll_event batch[64];

@@ -211,7 +211,8 @@ static void allow_done(struct server *server, const struct batch *batch, uint32_
 		server->leases.list[index].flags |= LEASE_IN_DEVICE << v;
 	if (!session)
 		return;
-	--session->orders;
+	if (!--session->orders)
+		--server->awaiting;
 	session->failed |= error != 0;
 	grant_finish(session, index);
 }

@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -702,6 +704,20 @@ static bool open_all(int spawner)
 	       supervisor_open(&monitor.supervisor, spawner);
 }
 
+/*
+ * Who is woken mostly runs at once, where the waker does: orders would be carried out before the
+ * engine has told the disk to write, instead of while it waits for that. A process of this kind
+ * takes no other's place (sched(7)); nor do those that it has read the device.
+ */
+static void let_engine_go_on(void)
+{
+	const struct sched_param param = { 0 };
+
+	/* By number: musl has no such functions. If it is another, somebody has chosen that. */
+	if (syscall(SYS_sched_getscheduler, 0) == SCHED_OTHER)
+		syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &param);
+}
+
 int server_monitor(const struct server_setup *setup)
 {
 	static const struct sandbox_engine engine = { server_engine, FILTER_SERVER, FILES,
@@ -730,6 +746,7 @@ int server_monitor(const struct server_setup *setup)
 	spawner = spawner_start(CONTROL_DIR, &engine);
 	if (spawner < 0)
 		return 1;
+	let_engine_go_on();
 	server_setup_read_served(setup, &monitor.served);
 	monitor.guard.served = monitor.served;
 	if (!open_all(spawner))

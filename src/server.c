@@ -328,9 +328,16 @@ static uint64_t turn(void *data)
 		/* What has ended is on disk before anybody is told so. */
 		if (!flush(server) && !broken)
 			orders_drop(server);
-		grant_all(server, now);
+	}
+	/* Who waits for the end of a lease hears of it before its peer may have another. */
+	if (server->have_control)
+		at = sooner(at, control_turn(&server->control, now));
+	if (server->ready) {
+		if (!grant_at(server, now))
+			grant_all(server, now);
 		at = sooner(at, store_turn(server, now));
 		at = sooner(at, sessions_turn(server, now));
+		at = sooner(at, grant_at(server, now));
 		orders_send(server);
 		at = sooner(at, calls_turn(server, now));
 		flush(server);
@@ -341,8 +348,6 @@ static uint64_t turn(void *data)
 		}
 		at = sooner(at, server->reading_wanted);
 	}
-	if (server->have_control)
-		at = sooner(at, control_turn(&server->control, now));
 	if (server->stopping)
 		stop(server);
 	log_flush(server);
@@ -363,6 +368,7 @@ int server_engine(int channel_fd)
 	if (!loop_open(&server.loop) ||
 	    !loop_watch(&server.loop, &server.monitor, channel_fd, monitor_ready))
 		return 1;
+	server.loop.first = &server.monitor;
 	loop_run(&server.loop, turn, &server);
 	return server.stopping ? 0 : 1;
 }

@@ -369,9 +369,9 @@ uint64_t sessions_turn(struct server *server, uint64_t now)
 	for (s = server->sessions; s; s = next) {
 		next = s->next;
 		if (s->state == SESSION_READY || s->state == SESSION_COMMITTED ||
-		    s->state == SESSION_CLOSED) {
-			at = s->state == SESSION_READY ? 0 : at;
-		} else if (s->deadline > now) {
+		    s->state == SESSION_CLOSED)
+			continue;
+		if (s->deadline > now) {
 			at = s->deadline < at ? s->deadline : at;
 		} else if (s->state == SESSION_WAITING) {
 			s->response = (struct response){ .status = STATUS_LATER, .retry = RETRY_S };

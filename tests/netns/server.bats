@@ -37,6 +37,16 @@ teardown() {
 	logged_of c1 "ended: released"
 }
 
+@test "server's monitor takes no turn from the engine, unless the administrator has chosen one" {
+	star "fe80::/128" c1
+	up_server
+	on srv chrt -p "$(pids srv server monitor)" | grep -q "policy: SCHED_BATCH$"
+	on srv chrt -p "$(pids srv server engine)" | grep -q "policy: SCHED_OTHER$"
+	on srv wg dynamic stop wg0
+	on srv chrt -i 0 wg-dynamic server wg0
+	on srv chrt -p "$(pids srv server monitor)" | grep -q "policy: SCHED_IDLE$"
+}
+
 # Among many peers, so that the reading of before is what a new engine would have at first.
 @test "engine killed after an address went from one client to another: it stays where it is" {
 	star "fe80::/128" c1 c2

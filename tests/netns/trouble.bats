@@ -84,8 +84,11 @@ no_strace() { # HOST
 	wait_for 5 not on "$1" grep -q "^State:.[^Z]" "/proc/$STRACE/status"
 }
 
-slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s.
+slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s, which it learns by some.
 	under_strace "$1" "$2" -f -e trace=socket -e inject=socket:delay_enter=200000
+	on "$1" wg dynamic reload wg0
+	on "$1" wg dynamic reload wg0
+	on "$1" wg dynamic reload wg0
 }
 
 is_recorded() { # HOST
@@ -120,6 +123,28 @@ is_recorded() { # HOST
 	[ "$(lease_of c1)" = "$held" ]
 	new_session c1
 	[[ $(ask c1) == *errno=0* && $(lease_of c1) == "$held" ]]
+}
+
+@test "a device that takes long to be set: who renews does not wait for those who are to get addresses" {
+	local held host
+	star "fe80::/128" c1 c2 c3
+	up_server pool "$POOLS" lease-time 600
+	only_tunnel c1 c2 c3
+	slow_readings srv "$(pids srv server monitor)"
+	held=$(ask c1 | grep ^ip=)
+	no_strace srv
+	on srv kill -STOP "$(pids srv server monitor)"
+	for host in c2 c3; do
+		spawn "$host" asks /usr/bin/python3 "$NETNS/raw.py" client --limit 9 'request_ip=1\n\n'
+		wait_for 2 is_recorded "$host" # which comes before the order
+	done
+	[ "$(ask c1 | grep -E '^(ip|errno)=')" = "$held"$'\nerrno=0' ]
+	not grep errno= "$NS"/c[23]/asks.out
+	on srv kill -CONT "$(pids srv server monitor)"
+	for host in c2 c3; do
+		wait_for 5 grep -q errno=0 "$NS/$host/asks.out"
+	done
+	agree c1 c2 c3
 }
 
 @test "stopped while it reads its device, and started again at once" {

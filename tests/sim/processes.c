@@ -130,6 +130,10 @@ void engine_turn(void)
 	note_orders();
 	if (server.loop.stop)
 		wrong("the engine ends by itself", -1, NULL);
+	for (const struct session *s = server.ready ? server.sessions : NULL; s; s = s->next) {
+		if (s->state == SESSION_READY && world.engine_at > sim_now + GATHER_MS)
+			wrong("a request is to be decided, and nothing wakes the engine", -1, NULL);
+	}
 }
 
 void engine_release(const uint8_t key[static KEY_LEN])

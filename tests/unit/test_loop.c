@@ -76,6 +76,14 @@ static void open_end(struct end *end, void (*ready)(struct watch *, uint32_t), i
 	assert_true(loop_add(&loop, &end->watch, EPOLLIN));
 }
 
+/* Ends the loop with its second turn. */
+static uint64_t one_turn(void *data)
+{
+	(void)data;
+	loop.stop = ++turns % 2 == 0;
+	return NEVER;
+}
+
 static uint64_t until_quiet(void *data)
 {
 	/* Stops at the second turn in which nothing has come. */
@@ -111,6 +119,33 @@ static void remove_others(struct watch *watch, uint32_t events)
 	for (int i = 0; i < WATCHES; ++i) {
 		if (&ends[i].watch != watch)
 			loop_remove(&loop, &ends[i].watch);
+	}
+}
+
+static int order_of_calls;
+
+static void note_order(struct watch *watch, uint32_t events)
+{
+	read_one(watch, events);
+	watch_owner(watch, struct end, watch)->calls = ++order_of_calls;
+}
+
+static void one_comes_before_the_others(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 3; ++first) {
+		order_of_calls = 0;
+		for (int i = 0; i < 3; ++i) {
+			if (!first)
+				open_end(&ends[i], note_order, 3);
+			ends[i].calls = 0;
+		}
+		loop.first = &ends[first].watch;
+		loop.stop = false;
+		loop_run(&loop, one_turn, NULL);
+		assert_int_equal(ends[first].calls, 1);
+		for (int i = 0; i < 3; ++i)
+			assert_in_range(ends[i].calls, 1, 3);
 	}
 }
 
@@ -345,6 +380,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
 	const struct CMUnitTest tests[] = {
 		TEST(each_is_called),
+		TEST(one_comes_before_the_others),
 		TEST(what_is_removed_is_not_called),
 		TEST(what_is_closed_is_not_called),
 		TEST(one_that_removes_itself),

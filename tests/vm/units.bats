@@ -112,6 +112,7 @@ leased() { # CMD...: whether this interface of the other side has just these add
 	[ "$(status "$pid" Uid) $(status "$pid" Gid)" = "990 990 990 990 0 0 0 0" ]
 	[ "$(status "$pid" CapEff)" = 0000000000001002 ] # NET_ADMIN, DAC_OVERRIDE
 	[ "$(status "$pid" CapPrm)" = 0000000000001002 ]
+	[ "$(cut -d ' ' -f 41 "/proc/$pid/stat")" = 3 ] # SCHED_BATCH
 	for pid in "$(below "$pid")" "$(below "$(below "$pid")")"; do
 		[ "$(status "$pid" CapEff)$(status "$pid" CapPrm)" = 00000000000000000000000000000000 ]
 		[[ $(readlink "/proc/$pid/root") == */wg-dynamic/root.*" (deleted)" ]]

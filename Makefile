@@ -225,7 +225,7 @@ $(BUILD)/bench/million: $(million_sources) $(million_core) tests/bench/million.h
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/bench -DRUNSTATEDIR='"run"' \
 		$(filter-out -MMD -MP,$(CFLAGS)) -O2 $(WERROR) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LDLIBS)
 
-units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/bench/million $(BUILD)/clock.so $(BUILD)/unit/plain/load_journal
+units: $(unit_tests) $(test_programs) $(BUILD)/sim $(BUILD)/bench/million $(BUILD)/bench/load $(BUILD)/clock.so $(BUILD)/unit/plain/load_journal
 .SECONDARY: $(plain_objects) $(asan_objects) # else make removes them again
 
 # --- fuzzing ---

@@ -25,7 +25,7 @@ enum {
 	SESSION_MS = 10000, /* for a whole request, and for taking an answer */
 	RETRY_S = 5, /* retry= of an errno 4 */
 	ABSENT_MS = 2000, /* between two readings that must both miss a peer */
-	SWEEP_SLICE = 128, /* leases looked at in one turn */
+	SWEEP_SLICE = 128, /* leases looked at in one turn, at most */
 	COMPACT_SLICE = 512, /* leases written anew in one turn */
 	BATCHES = 64, /* of orders to take back, under way at a time */
 	READING_MS = 30000, /* from one reading to the next, if nobody wants one before */
@@ -110,7 +110,7 @@ struct server {
 	uint64_t digest; /* of both, for which a lease may be another one */
 	char config[SETTINGS_FILE];
 	struct leases leases;
-	struct reading reading;
+	struct reading reading, old_reading; /* old: being unmapped */
 	struct book book;
 	struct link_locals link_locals;
 	struct counters counters;
@@ -329,6 +329,9 @@ bool order_allow(struct server *server, uint32_t lease, int v, struct session *s
 /* Likewise for the derived link-local of a key, which is given or taken. */
 bool order_link_local(struct server *server, bool take, const uint8_t key[static KEY_LEN],
 		      const struct cidr *ip);
+
+/* Whether so much is under way, or waits for the monitor to take it, that more has to wait, too. */
+bool orders_busy(const struct server *server);
 
 /* Whether one of the orders up to this number has not been carried out yet. */
 bool orders_pending(const struct server *server, uint32_t order);

@@ -144,7 +144,7 @@ void link_locals_reading(struct server *server)
 	 */
 	l->passing = (l->wanted || l->given.count) && !l->pending && !server->journal_broken &&
 		     !order_is_later(&server->book, l->stamp);
-	l->peer = l->added = l->taken = l->clashes = 0;
+	l->peer = l->clashes = 0;
 	l->clash_sum = 0;
 }
 
@@ -252,6 +252,7 @@ static void log_pass(struct server *server)
 		item = server_log(server, EVENT_LINK_LOCALS);
 		item->number = l->added;
 		item->number2 = l->taken;
+		l->added = l->taken = 0;
 	}
 	if (l->clash_sum != l->clash_told && l->clashes) {
 		item = server_log(server, EVENT_LINK_LOCAL_CLASH);
@@ -269,7 +270,7 @@ uint64_t link_locals_turn(struct server *server)
 	const struct reading *reading = &server->reading;
 	int diff;
 
-	if (!l->passing)
+	if (!l->passing || orders_busy(server))
 		return NEVER;
 	l->room = false;
 	for (int i = 0; i < PASS_SLICE && l->peer < reading->head->peers; ++i) {
@@ -286,8 +287,11 @@ uint64_t link_locals_turn(struct server *server)
 	}
 	if (l->peer < reading->head->peers)
 		return 0;
-	for (; l->at < l->given.count; ++l->at)
-		drop(server, l->given.list[l->at].key);
+	for (int i = 0; l->at < l->given.count; ++i) {
+		if (i == PASS_SLICE)
+			return 0;
+		drop(server, l->given.list[l->at++].key);
+	}
 	pass_end(l);
 	log_pass(server);
 	return NEVER;

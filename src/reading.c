@@ -13,6 +13,8 @@
 
 #define NONE UINT32_MAX
 
+enum { UNMAP = 4 << 20 /* bytes, at a time */ };
+
 /* --- making --- */
 
 /* Half of them stay empty: each entry that is looked at in vain is one more miss of the cache. */
@@ -135,6 +137,19 @@ void reading_unmap(struct reading *reading)
 	if (reading->head)
 		munmap((void *)reading->head, reading->size);
 	memset(reading, 0, sizeof(*reading));
+}
+
+bool reading_unmap_some(struct reading *reading)
+{
+	size_t rest = reading->size > UNMAP ? reading->size - UNMAP : 0;
+
+	rest -= rest % UNMAP; /* whole pages */
+	if (reading->head)
+		munmap((char *)reading->head + rest, reading->size - rest);
+	reading->size = rest;
+	if (!rest)
+		reading->head = NULL;
+	return rest;
 }
 
 uint32_t reading_peer(const struct reading *reading, const uint8_t key[static KEY_LEN])

@@ -66,6 +66,12 @@ int reading_write(int fd, struct device_head *head, struct device_peer *peers,
 int reading_map(struct reading *reading, int fd);
 void reading_unmap(struct reading *reading);
 
+/*
+ * Unmaps some megabytes of it: all at once takes milliseconds. Returns whether there is more; all
+ * but its size is of no use any more.
+ */
+bool reading_unmap_some(struct reading *reading);
+
 /* The index of the peer with this key, or DEVICE_NOBODY. */
 uint32_t reading_peer(const struct reading *reading, const uint8_t key[static KEY_LEN]);
 

@@ -14,6 +14,7 @@
 
 enum {
 	RETRY_END_MS = 1000,
+	SWEEP_CLOCK = 8, /* leases, after which a turn in which a millisecond went by ends */
 	EXPIRE_SLICE = 1024,
 };
 
@@ -126,6 +127,11 @@ void orders_send(struct server *server)
 	/* What is put back and ends in the same turn has come to that in this order, too. */
 	list_send(server, &server->allow);
 	list_send(server, &server->take);
+}
+
+bool orders_busy(const struct server *server)
+{
+	return server->taking >= BATCHES || server->channel.queued >= BATCHES;
 }
 
 bool orders_pending(const struct server *server, uint32_t order)
@@ -429,7 +435,8 @@ void reconcile_reading(struct server *server, const struct server_reading *messa
 		server->reading_wanted = now_ms() + RETRY_END_MS;
 		return;
 	}
-	reading_unmap(&server->reading);
+	reading_unmap(&server->old_reading);
+	server->old_reading = server->reading;
 	server->reading = reading;
 	server->book.reading_stamp = message->stamp;
 	changes_forget(&server->book.changes, message->stamp);
@@ -453,13 +460,21 @@ void reconcile_reading(struct server *server, const struct server_reading *messa
 
 uint64_t reconcile_turn(struct server *server, uint64_t now)
 {
-	uint64_t again;
+	uint64_t again, began = now_ms();
 
-	if (server->sweep == LEASE_NONE)
+	if (reading_unmap_some(&server->old_reading))
+		return 0;
+	if (server->sweep == LEASE_NONE || orders_busy(server))
 		return NEVER;
 	for (int i = 0; i < SWEEP_SLICE && server->sweep < server->leases.count; ++i) {
-		uint32_t index = server->sweep++, peer;
-		const struct lease *lease = &server->leases.list[index];
+		uint32_t index, peer;
+		const struct lease *lease;
+
+		/* In a reading whose pages have not been looked at yet, each takes far longer. */
+		if (i && i % SWEEP_CLOCK == 0 && now_ms() != began)
+			break;
+		index = server->sweep++;
+		lease = &server->leases.list[index];
 
 		if (!lease->holding[V4] && !lease->holding[V6])
 			continue;

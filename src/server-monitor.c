@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The monitor of the server (server.c says what the processes are), while it runs: it hands out
- * sockets and files, has the device read, and carries out what guard.c allows.
+ * sockets and files, has the device read, and sees to what the kernel and the administrator do.
+ * server-orders.c carries out what the engine wants.
  */
 
 #include <errno.h>
@@ -24,59 +25,21 @@
 #include "net.h"
 #include "report.h"
 #include "sandbox.h"
-#include "server-setup.h"
-#include "supervisor.h"
+#include "server-monitor.h"
 
 enum {
 	STOP_MS = 3000, /* for the engine to end in order */
 	ROUTES_MS = 5000, /* for others to set routes, as PostUp of wg-quick does */
 	FAILED_READ_MS = 1000, /* before a reading that failed is tried again */
-	TAKES_TURN = 4, /* batches to take back, in one turn of the loop */
+	SLOW_MS = 1000, /* that a reading may take, and so many times as long as the last: */
+	SLOW_TIMES = 4, /* and no more than that counts of one that has taken longer */
+	HOLD_MS = 5000, /* that orders wait for a reading, at most */
 	FILES = 1200, /* that the engine may have open: all its sessions, and some */
-	TAKES = 256, /* batches to take back that may wait, more than our engine ever sends */
 	LOG_BURST = 16384, /* lines: that every client of a large server has its address again */
 	LOG_RATE = 100, /* a second */
 };
 
-/* An order to take addresses back, which waits for a reading. */
-struct take {
-	struct take *next;
-	uint64_t came; /* ms */
-	struct server_orders orders;
-};
-
-struct monitor {
-	struct server_setup setup;
-	struct loop loop;
-	struct supervisor supervisor;
-	struct watch signals, events, parent;
-	struct guard guard;
-	uint32_t stamp; /* counts what was done to the device */
-	uint32_t engine_stamp; /* at the start of the engine */
-	int exit_status;
-	bool gone; /* the interface */
-	uint64_t stop_at, routes_at; /* NEVER; routes_at: routes to the pools are to be looked at */
-
-	/* the reading that there is, and the one under way */
-	int reading_fd, child_fd;
-	struct server_reading reading; /* as told to the engine */
-	pid_t child; /* 0: none under way */
-	int read_error; /* why the last one failed, or 0 */
-	uint64_t child_began, read_at; /* ms; read_at: one is to begin, NEVER */
-	uint64_t adopted, read_after; /* not again before: the last one failed */
-	uint32_t child_stamp;
-
-	struct take *takes, **takes_end;
-	uint32_t take_count;
-	bool serving; /* the engine has said that it does */
-	bool retired_known; /* the guard has been told what the journal permits */
-	struct served served; /* as the file has it */
-	bool served_failed; /* to be written */
-	bool journal_gone; /* which has been said */
-	bool reload_due; /* by the next turn that knows the device */
-};
-
-static struct monitor monitor; /* large, and so not in the program's file */
+struct monitor monitor; /* large, and so not in the program's file */
 
 /* --- to the engine --- */
 
@@ -197,29 +160,16 @@ static void engine_up(struct supervisor *supervisor)
 		engine_serve();
 }
 
-static void takes_drop(void)
-{
-	struct take *take;
-
-	while ((take = monitor.takes)) {
-		monitor.takes = take->next;
-		free(take);
-	}
-	monitor.takes_end = &monitor.takes;
-	monitor.take_count = 0;
-}
-
 static void engine_down(struct supervisor *supervisor)
 {
 	(void)supervisor;
-	takes_drop();
+	orders_drop_takes();
 	server_setup_drop_fresh(&monitor.setup);
 }
 
 /* --- the interface --- */
 
-/* A reading that begins from now on, but not so that we do nothing else. */
-static void read_soon(uint64_t now, uint64_t pause)
+void monitor_read_soon(uint64_t now, uint64_t pause)
 {
 	uint64_t at = monitor.adopted + pause;
 
@@ -256,14 +206,10 @@ static void event(enum net_event event, void *data)
 		return;
 	}
 	/* Addresses of our own are never leased; but they must not keep us busy. */
-	read_soon(now_ms(), 20 * (uint64_t)monitor.reading.cost + FRESH_MS);
+	monitor_read_soon(now_ms(), 20 * (uint64_t)monitor.reading.cost + FRESH_MS);
 }
 
-/*
- * Devices are read and changed by name, and another may be called so now. The kernel has told of it
- * before that could be: so what it has told is heard first.
- */
-static bool is_ours(void)
+bool monitor_is_ours(void)
 {
 	net_events(monitor.events.fd, monitor.setup.start.ifindex, event, NULL);
 	return !monitor.gone;
@@ -288,17 +234,44 @@ static void check_journal(void)
 	monitor.journal_gone = gone;
 }
 
+/*
+ * The kernel can't tell of a device whole that is changed meanwhile, and wg(8) tries until it can.
+ * So where the engine's orders may be what changes it, they wait for a reading that has failed for
+ * that, or takes far longer than the last; but not for ever.
+ */
+static uint64_t hold_orders(uint64_t now)
+{
+	uint64_t from = monitor.child_began, until;
+	bool hold = monitor.child && monitor.stop_at == NEVER;
+
+	if (!monitor.disturbed)
+		from += SLOW_MS + SLOW_TIMES * (uint64_t)monitor.reading.cost;
+	until = from + HOLD_MS;
+	supervisor_hold(&monitor.supervisor, hold && from <= now && now < until);
+	return !hold || until <= now ? NEVER : from > now ? from : until;
+}
+
+static const char *read_error(int error)
+{
+	return error == EINTR ? "it is changed all the time" : strerror(error);
+}
+
 /* It is tried again, and said again when the reason is another; the first decides on a start. */
 static void read_failed(uint64_t now, int error)
 {
+	monitor.disturbed = error == EINTR && !monitor.disturbed;
+	if (monitor.disturbed) { /* at once, and this time in peace */
+		monitor.read_at = now;
+		return;
+	}
 	if (monitor.reading_fd < 0) {
 		if (monitor.stop_at == NEVER)
-			stop(log_failure("cannot read the device: %s", strerror(error)));
+			stop(log_failure("cannot read the device: %s", read_error(error)));
 		return;
 	}
 	/* That the interface is gone, the kernel will tell. */
 	if (error != monitor.read_error && error != ENODEV && error != EPROTONOSUPPORT)
-		log_line(LOG_ERR, "cannot read the device: %s", strerror(error));
+		log_line(LOG_ERR, "cannot read the device: %s", read_error(error));
 	monitor.read_error = error;
 	monitor.read_at = monitor.read_after = now + FAILED_READ_MS;
 }
@@ -317,6 +290,14 @@ static void read_now(uint64_t now)
 	monitor.child_stamp = monitor.stamp;
 }
 
+/* Who does not run for a while, as the host is suspended, learns little of how long it takes. */
+static uint32_t cost_of(uint64_t took, bool first)
+{
+	uint64_t most = QUICK_MS + SLOW_TIMES * (uint64_t)monitor.reading.cost;
+
+	return first || took < most ? took : most;
+}
+
 static void reading_came(uint64_t now)
 {
 	const bool first = monitor.reading_fd < 0;
@@ -329,6 +310,7 @@ static void reading_came(uint64_t now)
 		return;
 	}
 	monitor.read_error = 0;
+	monitor.disturbed = false;
 	guard_adopt(&monitor.guard, &reading, monitor.child_stamp);
 	if (!first)
 		close(monitor.reading_fd);
@@ -336,7 +318,7 @@ static void reading_came(uint64_t now)
 	monitor.adopted = now;
 	monitor.reading.stamp = monitor.child_stamp;
 	monitor.reading.began = monitor.child_began;
-	monitor.reading.cost = now - monitor.child_began;
+	monitor.reading.cost = cost_of(now - monitor.child_began, first);
 	check_journal();
 	if (!first)
 		tell_reading();
@@ -351,7 +333,7 @@ static void child_ended(int status)
 	int error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 
 	monitor.child = 0;
-	if (!status && is_ours()) {
+	if (!status && monitor_is_ours()) {
 		reading_came(now);
 		return;
 	}
@@ -360,163 +342,7 @@ static void child_ended(int status)
 		read_failed(now, error);
 }
 
-/* --- orders --- */
-
-static void tell_done(const struct server_orders *orders, const uint8_t *errors)
-{
-	struct server_done done = {
-		.head = { .type = SERVER_DONE, .count = orders->head.count },
-		.order = orders->order,
-		.stamp = monitor.stamp,
-	};
-
-	memcpy(done.errors, errors, orders->head.count);
-	supervisor_send(&monitor.supervisor, &done.head, SERVER_LENGTH(&done, errors), -1);
-}
-
-/* A device that does not answer, or is not there, will not do so for one order alone. */
-static bool worth_splitting(int ret)
-{
-	return ret != -ETIMEDOUT && ret != -ENODEV && ret != -ENOENT && ret != -EPIPE &&
-	       ret != -ECONNREFUSED && ret != -EPROTONOSUPPORT;
-}
-
-/*
- * Does what has no error yet, by do_it(); if the device refuses the whole, one by one, so that a
- * bad one does not fail the others.
- */
-static void carry_out(const struct server_orders *orders, uint8_t *errors, bool taken,
-		      int (*do_it)(const char *, const struct device_change *, size_t))
-{
-	const char *name = monitor.setup.start.interface;
-	struct device_change good[DEVICE_BATCH];
-	size_t count = 0;
-	int ret;
-
-	for (uint32_t i = 0; i < orders->head.count; ++i) {
-		if (!errors[i])
-			good[count++] = orders->changes[i];
-	}
-	/* What has been done must be known: so room for that comes first. */
-	if (!changes_reserve(&monitor.guard.changes, count)) {
-		for (uint32_t i = 0; i < orders->head.count; ++i)
-			errors[i] = errors[i] ? errors[i] : ENOMEM;
-		return;
-	}
-	ret = is_ours() ? do_it(name, good, count) : -ENODEV;
-	monitor.stamp += monitor.stamp == UINT32_MAX ? 2 : 1;
-	for (uint32_t i = 0; i < orders->head.count; ++i) {
-		if (errors[i])
-			continue;
-		if (ret)
-			errors[i] = worth_splitting(ret) ? -do_it(name, &orders->changes[i], 1) :
-							   -ret;
-		if (!errors[i])
-			changes_note(&monitor.guard.changes, &orders->changes[i], taken,
-				     monitor.stamp);
-	}
-}
-
-static void log_forbidden(const struct device_change *change, const char *what, int error)
-{
-	char ip[CIDR_STRLEN];
-
-	log_line(LOG_ERR, "refused the engine's order to %s %s: %s", what,
-		 cidr_format(ip, &change->ip), strerror(error));
-}
-
-/* What is ordered together the guard does not know of yet: nothing is given to two at once. */
-static bool is_given(const struct server_orders *orders, const uint32_t *hashes, uint32_t i)
-{
-	for (uint32_t j = 0; j < i; ++j) {
-		if (hashes[j] == hashes[i] &&
-		    !cidr_compare(&orders->changes[j].ip, &orders->changes[i].ip) &&
-		    memcmp(orders->changes[j].key, orders->changes[i].key, KEY_LEN))
-			return true;
-	}
-	return false;
-}
-
-static void order_allow(const struct server_orders *orders)
-{
-	uint32_t hashes[DEVICE_BATCH];
-	uint8_t errors[DEVICE_BATCH];
-
-	for (uint32_t i = 0; i < orders->head.count; ++i) {
-		hashes[i] = hash_ip(&monitor.guard.changes.hash, &orders->changes[i].ip);
-		errors[i] = is_given(orders, hashes, i) ?
-				    EADDRINUSE :
-				    guard_allow(&monitor.guard, &orders->changes[i]);
-		if (errors[i])
-			log_forbidden(&orders->changes[i], "allow", errors[i]);
-		if (errors[i] == EAGAIN)
-			read_soon(now_ms(), monitor.reading.cost);
-	}
-	carry_out(orders, errors, false, device_allow);
-	tell_done(orders, errors);
-}
-
-static void order_take(const struct server_orders *orders)
-{
-	struct take *take = monitor.take_count < TAKES ? malloc(sizeof(*take)) : NULL;
-	uint8_t errors[DEVICE_BATCH];
-
-	if (!take) {
-		log_line(LOG_ERR, "refused the engine's order to take back %u addresses: too much "
-			 "waits", orders->head.count);
-		memset(errors, ENOMEM, sizeof(errors));
-		tell_done(orders, errors);
-		return;
-	}
-	++monitor.take_count;
-	take->next = NULL;
-	take->came = now_ms();
-	memcpy(&take->orders, orders, SERVER_LENGTH(orders, changes));
-	*monitor.takes_end = take;
-	monitor.takes_end = &take->next;
-}
-
-static void take_now(const struct server_orders *orders)
-{
-	uint8_t errors[DEVICE_BATCH];
-
-	for (uint32_t i = 0; i < orders->head.count; ++i) {
-		errors[i] = guard_take(&monitor.guard, &orders->changes[i]);
-		if (errors[i] && errors[i] != EALREADY)
-			log_forbidden(&orders->changes[i], "take back", errors[i]);
-	}
-	carry_out(orders, errors, true, device_take);
-	for (uint32_t i = 0; i < orders->head.count; ++i)
-		errors[i] = errors[i] == EALREADY ? 0 : errors[i];
-	tell_done(orders, errors);
-}
-
-/*
- * Taking hits whoever holds the address: so it is done on what the device says now. Where reading
- * takes long, that is a reading of this second.
- */
-static uint64_t takes_turn(uint64_t now)
-{
-	struct take *take;
-
-	for (int i = 0; (take = monitor.takes); ++i) {
-		bool quick = monitor.reading.cost <= QUICK_MS;
-
-		if (quick ? monitor.reading.began < take->came : monitor.adopted + FRESH_MS < now) {
-			read_soon(now, 0);
-			return NEVER;
-		}
-		if (i == TAKES_TURN)
-			return 0;
-		monitor.takes = take->next;
-		if (!monitor.takes)
-			monitor.takes_end = &monitor.takes;
-		--monitor.take_count;
-		take_now(&take->orders);
-		free(take);
-	}
-	return NEVER;
-}
+/* --- messages --- */
 
 static void ready(void)
 {
@@ -543,13 +369,13 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 		ready();
 		break;
 	case SERVER_READ:
-		read_soon(now_ms(), monitor.reading.cost);
+		monitor_read_soon(now_ms(), monitor.reading.cost);
 		break;
 	case SERVER_ALLOW:
-		order_allow(message);
+		orders_allow(message);
 		break;
 	case SERVER_TAKE:
-		order_take(message);
+		orders_take(message);
 		break;
 	case SERVER_NEW_JOURNAL:
 		ret = server_setup_new_journal(&monitor.setup);
@@ -673,7 +499,7 @@ static uint64_t turn(void *data)
 		server_setup_routes(&monitor.setup);
 	}
 	at = sooner(monitor.routes_at, supervisor_turn(&monitor.supervisor, now));
-	at = sooner(at, takes_turn(now));
+	at = sooner(at, orders_turn(now));
 	/* Who has not taken the last reading yet gets no other. */
 	if (!monitor.child && !supervisor_behind(&monitor.supervisor)) {
 		if (monitor.read_at <= now)
@@ -681,6 +507,7 @@ static uint64_t turn(void *data)
 		if (!monitor.child)
 			at = sooner(at, monitor.read_at);
 	}
+	at = sooner(at, hold_orders(now));
 	return sooner(at, monitor.stop_at); /* which all of these may have set */
 }
 

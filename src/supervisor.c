@@ -37,14 +37,15 @@ static void cut_off(struct supervisor *s)
 		return;
 	loop_remove(s->loop, &s->engine);
 	channel_close(&s->channel);
-	s->broken = false;
+	s->broken = s->held = false;
 	schedule(s);
 	s->calls->down(s);
 }
 
 static void want_events(struct supervisor *s)
 {
-	loop_change(s->loop, &s->engine, EPOLLIN | (s->channel.first ? EPOLLOUT : 0));
+	loop_change(s->loop, &s->engine,
+		    (s->held ? 0 : EPOLLIN) | (s->channel.first ? EPOLLOUT : 0));
 }
 
 static void engine_ready(struct watch *watch, uint32_t events)
@@ -53,11 +54,13 @@ static void engine_ready(struct watch *watch, uint32_t events)
 	union message_buffer buffer;
 	int fd, ret;
 
+	if (events & (EPOLLHUP | EPOLLERR))
+		s->held = false; /* it has ended */
 	if (events & EPOLLOUT) {
 		channel_flush(&s->channel);
 		want_events(s);
 	}
-	for (int i = 0; i < BURST && s->channel.fd >= 0; ++i) {
+	for (int i = 0; i < BURST && s->channel.fd >= 0 && !s->held; ++i) {
 		ret = channel_receive(&s->channel, &buffer, &fd);
 		if (ret == -EAGAIN)
 			return;
@@ -96,7 +99,7 @@ static void spawner_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	/* What it said comes before its end. */
 	if (s->channel.fd >= 0)
-		engine_ready(&s->engine, 0);
+		engine_ready(&s->engine, EPOLLHUP);
 	while (spawner_status(watch->fd, &status, &gone)) {
 		if (s->running && --s->running == 0)
 			schedule(s);
@@ -184,6 +187,14 @@ int supervisor_send(struct supervisor *s, const struct message *message, size_t 
 		s->broken = true;
 	want_events(s);
 	return ret;
+}
+
+void supervisor_hold(struct supervisor *s, bool hold)
+{
+	if (s->channel.fd < 0 || s->held == hold)
+		return;
+	s->held = hold;
+	want_events(s);
 }
 
 void supervisor_drain(struct supervisor *s)

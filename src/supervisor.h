@@ -43,6 +43,7 @@ struct supervisor {
 	uint64_t started; /* when the last one was */
 	uint64_t start_at; /* NEVER: not to be */
 	bool draining, broken; /* broken: to be cut off in the next turn */
+	bool held;
 };
 
 /*
@@ -69,6 +70,9 @@ bool supervisor_behind(const struct supervisor *supervisor);
  */
 int supervisor_send(struct supervisor *supervisor, const struct message *message, size_t len,
 		    int fd);
+
+/* Whether what the engine sends waits, and the engine with it once the channel is full. */
+void supervisor_hold(struct supervisor *supervisor, bool hold);
 
 /* No new engine from now on; the one that runs goes on, and may end without a line in the log. */
 void supervisor_drain(struct supervisor *supervisor);

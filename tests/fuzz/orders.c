@@ -10,8 +10,7 @@
 
 #include "fuzz.h"
 #include "sealed.h"
-#include "server-setup.h"
-#include "supervisor.h"
+#include "server-monitor.h"
 
 static int fake_allow(const char *name, const struct device_change *changes, size_t count);
 static int fake_take(const char *name, const struct device_change *changes, size_t count);
@@ -28,6 +27,7 @@ static uint64_t fake_now(void);
 #define server_setup_rename_journal fake_rename
 #define now_ms fake_now
 #include "../../src/server-monitor.c"
+#include "../../src/server-orders.c"
 #undef now_ms
 
 enum { PEERS = 6, ENTRIES = 512, STEPS = 64, RESERVED_FOR = 1, RETIRED_OF = 4 };
@@ -209,7 +209,7 @@ static void end_reading(void)
 	guard_adopt(&monitor.guard, &reading, seen_stamp);
 	monitor.reading.began = seen_began;
 	monitor.adopted = fake_now();
-	while (!takes_turn(fake_now()))
+	while (!orders_turn(fake_now()))
 		;
 }
 

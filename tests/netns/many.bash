@@ -33,7 +33,7 @@ many_hosts() { # NUMBER: of clients; their device is still to be played.
 	many_up c1 "$1"
 }
 
-many_device() { # NUMBER: of peers, played by many.py.
-	spawn srv device /usr/bin/python3 "$NETNS/many.py" device "$1"
+many_device() { # NUMBER [SECONDS]: of peers, played by many.py.
+	spawn srv device /usr/bin/python3 "$NETNS/many.py" device "$@"
 	wait_for 5 on srv test -S /var/run/wireguard/wg0.sock
 }

@@ -41,6 +41,66 @@ teardown() {
 	[ "$(on srv wg dynamic show wg0 dump | grep -c $'\tlease\t')" -eq 1000 ]
 }
 
+# As after a start of the host.
+@test "60,000 leases that are in no AllowedIPs are put back, all of them, by one engine" {
+	local engine
+	many_hosts 1
+	many_device 60000
+	on srv wg dynamic server wg0 pool 10.64.0.0/10,2001:db8::/64
+	on srv wg dynamic stop wg0
+	on srv sed -i '/^ *$/d' /var/lib/wg-dynamic/wg0.leases
+	/usr/bin/python3 "$NETNS/many.py" leases 60000 |
+		on srv bash -c 'cat >>/var/lib/wg-dynamic/wg0.leases'
+	on srv wg dynamic server wg0 pool 10.64.0.0/10,2001:db8::/64
+	engine=$(pids srv server engine)
+	all_back() { # each with its key, link-local and two addresses.
+		[ "$(on srv wg show wg0 allowed-ips | wc -w)" -eq 240000 ]
+	}
+	wait_for 60 all_back || { : >"$NS/srv/log" && false; } # nobody wants to read all that
+	[ "$(pids srv server engine)" = "$engine" ]
+}
+
+# As the kernel's can't be read while it is changed.
+@test "a device that new leases change all the time is read all the same" {
+	local load=$BUILD/bench/load readings
+	[[ -x $load ]] || skip "needs build/bench/load, which \`make check' builds"
+	many_hosts 1
+	on c1 ip route add local fe80::1:0:0/96 dev wg0 table local
+	many_device 20000 0.2
+	on srv wg dynamic server wg0 pool 10.64.0.0/10,2001:db8::/64
+	readings() {
+		on srv wg dynamic show wg0 dump | awk '$3 == "readings" { print $4 }'
+	}
+	spawn c1 load "$load" -p 20000 -r 200 -t 13
+	sleep 2
+	readings=$(readings)
+	on srv wg dynamic reload wg0 # which is told what the device says then
+	(($(readings) > readings))
+	on c1 test -e "/proc/$SPID" # and not since it has ended
+	wait_for 20 not on c1 test -e "/proc/$SPID"
+	logged srv "cannot read the device" 0
+	out c1 load
+	[[ $(out c1 load) == *'"failed": 0,'* ]]
+}
+
+@test "one reading that takes very long, as over a suspend, does not make others rare" {
+	local device
+	many_hosts 1
+	many_device 2
+	device=$SPID
+	on srv wg dynamic server wg0 pool 10.9.0.0/16
+	raw c1 client 'request_ip=1\n\n' | grep -qx errno=0
+	on srv kill -STOP "$device"
+	spawn srv reload wg dynamic reload wg0
+	sleep 3
+	on srv kill -CONT "$device"
+	wait_for 5 not on srv test -e "/proc/$SPID"
+	# A link-local that is new is not known before there is another.
+	on srv wg set wg0 peer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE= allowed-ips fe80::1:0:1234/128
+	on c1 ip address add fe80::1:0:1234/128 dev wg0 nodad
+	raw c1 client --from fe80::1:0:1234 --limit 6 'request_ip=1\n\n' | grep -qx errno=0
+}
+
 @test "an address that the kernel has not made usable yet is waited for" {
 	many_hosts 1
 	many_device 1

@@ -26,6 +26,7 @@ void engine_died(void)
 	clients_read(); /* what it has still sent they have */
 	note_orders();
 	reading_unmap(&server.reading);
+	reading_unmap(&server.old_reading);
 	trace("engine is gone");
 	policy_unmap(&server.policy);
 	memset(&server, 0, sizeof(server));

@@ -18,6 +18,7 @@
 
 enum {
 	TIMEOUT_MS = 10000,
+	RELEASE_MS = 9000, /* what a release may take */
 	ACCEPT_PAUSE_MS = 1000,
 	ANSWER_MS = 30000, /* what a whole answer may take */
 	SHORT_ANSWER = 64, /* an errno alone, and more */
@@ -76,27 +77,55 @@ static int listen_at(const struct sockaddr_un *address)
 	return ret;
 }
 
-int control_listen(const char *interface, const char *role)
+/* Listens; or, where a daemon does already, *other is a connection to it. */
+static int listen_alone(const struct sockaddr_un *address, const char *interface,
+			const char *role, int *other)
 {
-	struct sockaddr_un address;
-	int dir, fd;
-
-	if (!address_make(&address, interface, role))
-		return -ENAMETOOLONG;
 	/* Two that start at once must not both take the other's socket for a leftover. */
-	dir = sandbox_dir(CONTROL_DIR, 0775);
+	int dir = sandbox_dir(CONTROL_DIR, 0775), fd = -EADDRINUSE;
+
 	if (dir < 0)
 		return dir;
 	flock(dir, LOCK_EX);
-	fd = connect_to(interface, role);
-	if (fd >= 0) {
-		close(fd);
-		fd = -EADDRINUSE;
-	} else if (fd == -ECONNREFUSED || fd == -ENOENT) {
-		unlink(address.sun_path);
-		fd = listen_at(&address);
+	*other = connect_to(interface, role);
+	if (*other == -ECONNREFUSED || *other == -ENOENT) {
+		unlink(address->sun_path);
+		fd = listen_at(address);
+	} else if (*other < 0) {
+		fd = *other;
 	}
 	close(dir);
+	return fd;
+}
+
+/* One whose interface has gone may still have programs to run, and answers nothing any more. */
+static bool ends(int fd)
+{
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	return dprintf(fd, "get=1\n\n") > 0 && poll(&polled, 1, TIMEOUT_MS) > 0 &&
+	       recv(fd, &byte, sizeof(byte), 0) <= 0;
+}
+
+int control_listen(const char *interface, const char *role)
+{
+	struct sockaddr_un address;
+	int fd, other = -1;
+	bool ended;
+
+	if (!address_make(&address, interface, role))
+		return -ENAMETOOLONG;
+	fd = listen_alone(&address, interface, role, &other);
+	if (fd != -EADDRINUSE || other < 0)
+		return fd;
+	ended = ends(other);
+	close(other);
+	if (!ended)
+		return fd;
+	fd = listen_alone(&address, interface, role, &other);
+	if (fd == -EADDRINUSE && other >= 0)
+		close(other);
 	return fd;
 }
 
@@ -153,24 +182,42 @@ static void session_answer(struct control_session *session)
 	}
 }
 
-/* What a whole question asks for; false if it is none. */
+static const char release_key[] = "release=";
+
+/* The question stays where it is until it is answered. */
+static void session_release(struct control_session *session, bool again, bool late)
+{
+	int ret = session->control->release(session->control->data,
+					    session->buf + sizeof(release_key) - 1, again);
+
+	session->releasing = ret == EAGAIN && !late;
+	if (session->releasing) {
+		loop_change(session->control->loop, &session->watch, 0); /* but for its end */
+		return;
+	}
+	session->len = sprintf(session->buf, "errno=%d\n\n", ret == EAGAIN ? ETIMEDOUT : ret);
+	session->answering = session->ended = true;
+	session_answer(session);
+}
+
+/* Answers a whole question; false if it is none. */
 static bool session_begin(struct control_session *session)
 {
-	static const char release[] = "release=";
-	struct control *control = session->control;
 	char *buf = session->buf;
 
 	buf[session->len - 2] = '\0';
 	if (strlen(buf) != session->len - 2)
 		return false;
 	session->sent = session->len = 0;
-	if (!strcmp(buf, "get=1"))
+	if (!strcmp(buf, "get=1")) {
+		session->answering = true;
+		session_answer(session);
 		return true;
-	if (!control->release || strncmp(buf, release, sizeof(release) - 1))
+	}
+	if (!session->control->release || strncmp(buf, release_key, sizeof(release_key) - 1))
 		return false;
-	session->len = sprintf(buf, "errno=%d\n\n",
-			       control->release(control->data, buf + sizeof(release) - 1));
-	session->ended = true;
+	session->deadline = now_ms() + RELEASE_MS;
+	session_release(session, false, false);
 	return true;
 }
 
@@ -179,7 +226,10 @@ static void session_ready(struct watch *watch, uint32_t events)
 	struct control_session *session = watch_owner(watch, struct control_session, watch);
 	ssize_t len;
 
-	(void)events;
+	if (session->releasing && events & (EPOLLHUP | EPOLLERR)) {
+		session_close(session);
+		return;
+	}
 	if (session->answering) {
 		session_answer(session);
 		return;
@@ -192,12 +242,8 @@ static void session_ready(struct watch *watch, uint32_t events)
 	if (len > 0 && session->len < QUESTION &&
 	    (session->len < 2 || memcmp(session->buf + session->len - 2, "\n\n", 2)))
 		return;
-	if (len <= 0 || session->len == QUESTION || !session_begin(session)) {
+	if (len <= 0 || session->len == QUESTION || !session_begin(session))
 		session_close(session);
-		return;
-	}
-	session->answering = true;
-	session_answer(session);
 }
 
 static struct control_session *session_free(struct control *control)
@@ -218,8 +264,9 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	int fd;
 
 	(void)events;
-	if (!session) {
+	if (!session) { /* until one ends; or, without memory for one, for a moment */
 		loop_change(control->loop, watch, 0);
+		control->accept_at = now_ms() + ACCEPT_PAUSE_MS;
 		return;
 	}
 	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -233,7 +280,7 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	}
 	session->watch = (struct watch){ .fd = fd, .ready = session_ready };
 	session->control = control;
-	session->answering = session->ended = false;
+	session->answering = session->releasing = session->ended = false;
 	session->cursor = session->len = session->sent = 0;
 	session->deadline = now_ms() + TIMEOUT_MS;
 	session->busy = loop_add(control->loop, &session->watch, EPOLLIN);
@@ -267,9 +314,11 @@ uint64_t control_turn(struct control *control, uint64_t now)
 		session = control->sessions[i];
 		if (!session || !session->busy)
 			continue;
-		if (session->deadline <= now)
+		if (session->releasing)
+			session_release(session, true, session->deadline <= now);
+		else if (session->deadline <= now)
 			session_close(session);
-		else if (session->deadline < at)
+		if (session->busy && session->deadline < at)
 			at = session->deadline;
 	}
 	if (control->accept_at && control->accept_at <= now) {

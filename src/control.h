@@ -15,6 +15,7 @@
  *	state= server_public_key= link_local= ip= (repeated) lease_time= request_in= expires_in=
  *	last_error=		client
  *	route= allowed_ip= dns= search= (repeated) mtu=	client, what is configured
+ *	refused=		client, repeated: what is not
  *	counter_uptime=		of the engine; all counters begin at 0 with it
  *	counter_NAME= or counter_GROUP_NAME=
  *	pool= pool_leased= pool_free=	server, for each pool
@@ -50,8 +51,9 @@ enum {
 /* --- monitor --- */
 
 /*
- * Makes the directory and the socket, and listens. Returns the descriptor; -EADDRINUSE when a
- * daemon answers there already; or another -errno. What a crash left behind is replaced.
+ * Makes the directory and the socket, and listens. Returns the descriptor; -EADDRINUSE when there
+ * is a daemon already, which answers or has not ended within 10 s; or another -errno. What a crash
+ * left behind is replaced.
  */
 int control_listen(const char *interface, const char *role);
 
@@ -66,13 +68,16 @@ void control_unlink(const char *interface, const char *role);
  */
 typedef size_t control_fill(void *data, uint64_t *cursor, char *buf);
 
-/* Carries out `release=VALUE'. Returns 0 or an errno, for the answer. */
-typedef int control_release(void *data, const char *value);
+/*
+ * Carries out `release=VALUE'. Returns 0 or an errno, for the answer; or EAGAIN, while it is under
+ * way: then it is called `again' in each control_turn(), to say what came of it.
+ */
+typedef int control_release(void *data, const char *value, bool again);
 
 struct control_session {
 	struct watch watch;
 	struct control *control;
-	bool busy, answering, ended;
+	bool busy, answering, releasing, ended;
 	uint64_t cursor, deadline;
 	size_t len, sent;
 	char buf[CONTROL_CHUNK];
@@ -118,8 +123,9 @@ uint64_t control_turn(struct control *control, uint64_t now);
 FILE *control_ask(const char *interface, const char *role);
 
 /*
- * Tells a server to end the lease of this key (in hexadecimal). Returns 0; -ENODATA: there is
- * none; -ENOENT or -ECONNREFUSED: no server runs; or another -errno.
+ * Tells a server to end the lease of this key (in hexadecimal), and waits for that. Returns 0;
+ * -ENODATA: there is none; -EIO: it goes on; -ETIMEDOUT: perhaps; -ENOENT or -ECONNREFUSED: no
+ * server runs; or another -errno.
  */
 int control_release_lease(const char *interface, const char *hex);
 

@@ -233,7 +233,7 @@ uint64_t store_turn(struct server *server, uint64_t now);
 /* --- status.c, as control_open() takes them: data is the server --- */
 
 size_t status_fill(void *data, uint64_t *cursor, char *buf);
-int status_release(void *data, const char *value);
+int status_release(void *data, const char *value, bool again);
 
 /* --- session.c --- */
 

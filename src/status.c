@@ -222,20 +222,24 @@ size_t status_fill(void *data, uint64_t *cursor, char *buf)
 	return len;
 }
 
-int status_release(void *data, const char *value)
+int status_release(void *data, const char *value, bool again)
 {
 	struct server *server = data;
 	uint8_t key[WG_KEY_LEN];
-	uint32_t lease;
+	const struct lease *lease;
+	uint32_t index;
 
 	if (!key_from_hex(key, value))
 		return EINVAL;
 	if (!server->same_place)
 		return EIO; /* the journal can't be written */
-	lease = leases_find(&server->leases, key);
-	if (lease == LEASE_NONE || !lease_holds(&server->leases.list[lease], FAMILIES))
-		return ENODATA;
-	for (int v = V4; v < FAMILIES; ++v)
-		lease_end(server, lease, v, REASON_ADMIN);
-	return 0;
+	index = leases_find(&server->leases, key);
+	lease = index == LEASE_NONE ? NULL : &server->leases.list[index];
+	if (!lease || !lease_holds(lease, FAMILIES))
+		return again ? 0 : ENODATA;
+	for (int v = V4; !again && v < FAMILIES; ++v)
+		lease_end(server, index, v, REASON_ADMIN);
+	if (lease->flags & (LEASE_ENDING << V4 | LEASE_ENDING << V6))
+		return EAGAIN;
+	return lease_holds(lease, FAMILIES) ? EIO : 0; /* the device could not be changed */
 }

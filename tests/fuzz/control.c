@@ -28,7 +28,7 @@ enum { LINES = 5, FD = -77 };
 static struct pieces question, pace; /* pace: how the answer is taken */
 static char answer[2 * CONTROL_CHUNK * LINES], asked[QUESTION + 1];
 static size_t answer_len, asked_len;
-static uint32_t released, closed;
+static uint32_t released, turns, closed;
 
 static ssize_t fake_recv(int fd, void *buf, size_t size, int flags)
 {
@@ -89,11 +89,16 @@ static size_t fill(void *data, uint64_t *cursor, char *buf)
 	return len;
 }
 
-static int release(void *data, const char *value)
+/* Takes some turns, in which what is asked for stays the same. */
+static int release(void *data, const char *value, bool again)
 {
-	must(!data && strlen(value) < QUESTION);
-	++released;
-	return ENODATA;
+	static char first[QUESTION];
+
+	must(!data && strlen(value) < QUESTION && again == (released > 0));
+	if (!again)
+		strcpy(first, value);
+	must(!strcmp(first, value));
+	return released++ < turns ? EAGAIN : ENODATA;
 }
 
 static bool asks(const char *what, bool whole)
@@ -114,7 +119,7 @@ static void check(bool may_release)
 		;
 	len += sprintf(all + len, "errno=0\n\n");
 	sprintf(told, "errno=%d\n\n", ENODATA);
-	must(closed == 1 && released <= 1);
+	must(closed == 1 && (!released || released == turns + 1));
 	if (asks("get=1", true)) {
 		must(answer_len == len && !memcmp(answer, all, len) && !released);
 	} else if (may_release && asks("release=", false)) {
@@ -130,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	static struct control_session session;
 	struct control control = { .fill = fill };
 	struct input input = { data, len };
-	uint8_t seed = input_byte(&input), may_release = input_byte(&input) & 1;
+	uint8_t seed = input_byte(&input), how = input_byte(&input), may_release = how & 1;
 	uint8_t pace_len = input_byte(&input);
 
 	pace_len = pace_len < input.len ? pace_len : input.len;
@@ -138,10 +143,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	question = (struct pieces){ input.data + pace_len, input.len - pace_len, seed };
 	control.release = may_release ? release : NULL;
 	answer_len = asked_len = released = closed = 0;
+	turns = how >> 1 & 3;
 	session = (struct control_session){ .control = &control, .busy = true };
 	session.watch.fd = control.listener.fd = FD;
-	while (session.busy)
-		session_ready(&session.watch, EPOLLIN);
+	control.sessions[0] = &session;
+	while (session.busy) {
+		if (session.releasing)
+			control_turn(&control, now_ms());
+		else
+			session_ready(&session.watch, EPOLLIN);
+	}
 	check(may_release);
 	return 0;
 }

@@ -220,6 +220,68 @@ ask_much() { # HOST
 }
 
 # bats test_tags=vm
+# So many that it takes longer to read the device.
+strangers() { # NUMBER: peers that never come.
+	/usr/bin/python3 -c 'import base64, os, sys
+for i in range(int(sys.argv[1])):
+    print("[Peer]\nPublicKey = %s\nAllowedIPs = fe80::9:%x:%x/128" % (
+        base64.b64encode(os.urandom(32)).decode(), i >> 16, i & 0xffff))' "$1" >"$NS/strangers"
+	on srv wg addconf wg0 /dev/stdin <"$NS/strangers"
+	on srv wg dynamic reload wg0
+}
+
+@test "what the administrator gives to another peer just before the lease ends stays there" {
+	local key ip
+	star "fe80::/128" c1
+	up_server pool "$POOLS"
+	only_tunnel c1
+	key=$(wg genkey | wg pubkey)
+	on srv wg set wg0 peer "$key" allowed-ips fe80::7/128
+	strangers 6000
+	for _ in 1 2 3; do
+		ip=$(ask c1 ip=0.0.0.0/32 | sed -n 's/^ip=//p')
+		on srv wg dynamic reload wg0 # there is a reading in which the client has it
+		on srv wg set wg0 peer "$key" allowed-ips "fe80::7/128,$ip"
+		raw c1 client 'release_ip=1\n\n' | grep -qx errno=0
+		has_allowed srv wg0 "$key" "$ip"
+		on srv wg set wg0 peer "$key" allowed-ips fe80::7/128
+	done
+}
+
+@test "release returns when the lease has ended: what is given to another peer then stays there" {
+	local key ip count
+	star "fe80::/128" c1
+	up_server pool "$POOLS"
+	only_tunnel c1
+	key=$(wg genkey | wg pubkey)
+	on srv wg set wg0 peer "$key" allowed-ips fe80::7/128
+	for count in 0 3000; do
+		strangers "$count"
+		for _ in {1..5}; do
+			ip=$(ask c1 ip=0.0.0.0/32 | sed -n 's/^ip=//p')
+			on srv bash -c "wg dynamic release wg0 peer '${PUB[c1]}' &&
+				! wg show wg0 allowed-ips | grep -F '$ip' &&
+				wg set wg0 peer '$key' allowed-ips fe80::7/128,$ip"
+			sleep 0.3
+			has_allowed srv wg0 "$key" "$ip"
+			on srv wg set wg0 peer "$key" allowed-ips fe80::7/128
+			on srv wg dynamic reload wg0
+		done
+	done
+}
+
+@test "a release that can't be carried out says so" {
+	star "fe80::/128" c1
+	up_server pool "$POOLS"
+	only_tunnel c1
+	ask c1
+	on srv kill -STOP "$(pids srv server monitor)" # which is to take it out of the device
+	run on srv wg dynamic release wg0 peer "${PUB[c1]}"
+	on srv kill -CONT "$(pids srv server monitor)"
+	[ "$status" -eq 1 ]
+	[ "$output" = "wg-dynamic: wg0: cannot release: Connection timed out" ]
+}
+
 @test "a peer that is removed while it asks is not brought back, nor when its lease ends" {
 	local host monitor
 	star "fe80::/128" c1 c2 c3

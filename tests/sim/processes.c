@@ -149,7 +149,7 @@ void engine_release(const uint8_t key[static KEY_LEN])
 		return;
 	}
 	sim_enter(SIM_OF_ENGINE);
-	status_release(&server, hex);
+	status_release(&server, hex, false);
 	sim_enter(SIM_OF_TEST);
 }
 

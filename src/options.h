@@ -29,6 +29,7 @@ enum {
 	WANT_DNS = 1 << 1, /* search domains too */
 	WANT_MTU = 1 << 2,
 	WANT_CALL = 1 << 3, /* to be called when something has changed */
+	WANT_ALL = (1 << 4) - 1,
 };
 
 struct options {

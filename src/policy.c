@@ -109,17 +109,27 @@ static int find_reservation(const void *ip, const void *reservation)
 	return cidr_compare(ip, &((const struct reservation *)reservation)->ip);
 }
 
-void policy_options(const struct policy *policy, const uint8_t key[static KEY_LEN],
-		    struct options *options)
+const char *policy_text(const struct policy *policy, const uint8_t key[static KEY_LEN],
+			uint32_t *len)
 {
 	const struct policy_peer *peer;
 
-	memset(options, 0, sizeof(*options));
+	*len = 0;
 	if (!policy->head)
-		return;
+		return "";
 	peer = bsearch(key, policy->peers, policy->head->peers, sizeof(*peer), find_peer);
-	settings_decode(options, policy->text + (peer ? peer->at : 0),
-			peer ? peer->len : policy->head->len);
+	*len = peer ? peer->len : policy->head->len;
+	return policy->text + (peer ? peer->at : 0);
+}
+
+void policy_options(const struct policy *policy, const uint8_t key[static KEY_LEN],
+		    struct options *options)
+{
+	uint32_t len;
+	const char *text = policy_text(policy, key, &len);
+
+	memset(options, 0, sizeof(*options));
+	settings_decode(options, text, len);
 }
 
 bool policy_forbids(const struct policy *policy, const struct cidr *ip,

@@ -40,7 +40,11 @@ int policy_make(const struct settings *settings);
 int policy_map(struct policy *policy, int fd);
 void policy_unmap(struct policy *policy);
 
-/* What this peer gets. */
+/* The lines of what this peer gets, *len bytes: the same for all without a section of their own. */
+const char *policy_text(const struct policy *policy, const uint8_t key[static KEY_LEN],
+			uint32_t *len);
+
+/* Likewise, decoded. */
 void policy_options(const struct policy *policy, const uint8_t key[static KEY_LEN],
 		    struct options *options);
 

@@ -10,7 +10,7 @@
 
 enum { ROUTE_METRIC = 1024 };
 
-int interface_route(const struct client_setup *setup, bool *added)
+int interface_route(const struct client_setup *setup)
 {
 	uint8_t type;
 	int ret;
@@ -18,13 +18,12 @@ int interface_route(const struct client_setup *setup, bool *added)
 	if (!net_route_type(setup->ifindex, &client_server_address, &type))
 		return 0;
 	ret = net_route_add(setup->ifindex, RT_TABLE_MAIN, &client_server_address, ROUTE_METRIC);
-	*added |= !ret;
 	return ret == -EEXIST ? 0 : ret;
 }
 
-void interface_route_delete(const struct client_setup *setup)
+void interface_route_delete(unsigned int ifindex)
 {
-	net_route_delete(setup->ifindex, RT_TABLE_MAIN, &client_server_address, ROUTE_METRIC);
+	net_route_delete(ifindex, RT_TABLE_MAIN, &client_server_address, ROUTE_METRIC);
 }
 
 struct look {
@@ -42,12 +41,12 @@ static bool look_each(const struct net_address *address, void *data)
 	return !look->found;
 }
 
-int interface_restore(const struct client_setup *setup, bool *added)
+int interface_restore(const struct client_setup *setup)
 {
 	struct look look = { setup, false };
 	int ret = net_addresses(look_each, &look);
 
 	if (!ret && !look.found)
 		ret = net_address_set(setup->ifindex, &setup->link_local, NET_FOREVER);
-	return ret ? ret : interface_route(setup, added);
+	return ret ? ret : interface_route(setup);
 }

@@ -7,23 +7,18 @@
 #ifndef CLIENT_INTERFACE_H
 #define CLIENT_INTERFACE_H
 
-#include <stdbool.h>
-
 #include "client-check.h"
 
 /*
- * Where there is no route to the server, one is added, and *added set; else it is left alone.
+ * Where there is no route to the server, one is added, marked as ours; else it is left alone.
  * Returns 0 or -errno.
  */
-int interface_route(const struct client_setup *setup, bool *added);
+int interface_route(const struct client_setup *setup);
 
-/* Takes that route away again. */
-void interface_route_delete(const struct client_setup *setup);
+/* Takes such a route away again, if there is one. */
+void interface_route_delete(unsigned int ifindex);
 
-/*
- * Puts both back, as going down has taken away all that is IPv6; *added as above. Returns 0 or
- * -errno.
- */
-int interface_restore(const struct client_setup *setup, bool *added);
+/* Puts both back, as going down has taken away all that is IPv6. Returns 0 or -errno. */
+int interface_restore(const struct client_setup *setup);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,6 @@ struct monitor {
 	struct failure failure; /* the last that was reported */
 	int control; /* the listening socket */
 	bool up, gone; /* of the interface */
-	bool route_added; /* to fe80::, as there was none */
 	bool waiting; /* for the first addresses */
 	uint64_t wait_until, stop_at, look_at, check_at; /* NEVER */
 	uint64_t look_after; /* at the host's networks, not again before */
@@ -86,6 +86,7 @@ static void tell_network(void)
 
 	network_shown(&monitor.network, &network.options, network.waiting);
 	memcpy(network.allowed, monitor.network.now.allowed, sizeof(network.allowed));
+	network.refusals = network_refused(&monitor.network, network.refused);
 	supervisor_send(&monitor.supervisor, &network.head, sizeof(network), -1);
 }
 
@@ -135,7 +136,7 @@ static bool hold(const struct lifecycle_lease *lease, const struct options *opti
 		network_clear(&monitor.network);
 	if (!(monitor.words.accept.words & ACCEPT_ADDRESS))
 		memset(&set.ip, 0, sizeof(set.ip));
-	network_addresses(&monitor.network, set.ip);
+	network_addresses(&monitor.network, set.ip, monitor.holding.lease.ip);
 	there = holding_set(&monitor.holding, &set, now_ms());
 	if (lease_any(lease))
 		network_set(&monitor.network, options);
@@ -203,7 +204,7 @@ static void change(const struct client_change *change)
 
 static void restore(void)
 {
-	int ret = interface_restore(&monitor.setup, &monitor.route_added);
+	int ret = interface_restore(&monitor.setup);
 
 	if (ret)
 		log_line(LOG_ERR, "cannot put back what the interface had before it went down: %s",
@@ -227,8 +228,14 @@ static void link_change(bool up)
 
 static void link_gone(void)
 {
+	char name[IF_NAMESIZE];
+
 	if (!monitor.gone) {
-		log_line(LOG_INFO, "the interface has been removed");
+		if (if_indextoname(monitor.setup.ifindex, name))
+			log_line(LOG_NOTICE, "the interface has been renamed to %s: this client "
+				 "ends, `wg dynamic client %s' starts another", name, name);
+		else
+			log_line(LOG_INFO, "the interface has been removed");
 		daemon_stopping();
 	}
 	monitor.gone = monitor.loop.stop = true;
@@ -593,7 +600,7 @@ static void interface_start(void)
 
 	monitor.up = true; /* it was, a moment ago */
 	link_look();
-	ret = interface_route(&monitor.setup, &monitor.route_added);
+	ret = interface_route(&monitor.setup);
 	if (ret)
 		log_line(LOG_ERR, "cannot add a route to fe80::: %s", strerror(-ret));
 	monitor.holding.ifindex = monitor.setup.ifindex;
@@ -616,8 +623,7 @@ static void end(void)
 	network_end(&monitor.network);
 	hook_end(&monitor.hook, HOOK_RELEASED);
 	runner_drain(&monitor.runner);
-	if (monitor.route_added && !monitor.gone)
-		interface_route_delete(&monitor.setup);
+	interface_route_delete(monitor.setup.ifindex);
 	control_unlink(monitor.setup.interface, "client");
 }
 

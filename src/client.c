@@ -472,8 +472,37 @@ static size_t status_rest(char *buf)
 	return len;
 }
 
-/* The cursor: 0, each route there may be, counted from 1, then the rest. */
-enum { STATUS_COUNTERS = OPTIONS_ROUTES + 1, STATUS_END };
+static size_t status_refused(char *buf, uint64_t i)
+{
+	char text[CIDR_STRLEN];
+
+	return snprintf(buf, CONTROL_LINE, "refused=%s\n",
+			cidr_format(text, &client.network.refused[i]));
+}
+
+/* The cursor: 0, each route and each refusal there may be, counted from 1, then the rest. */
+enum {
+	STATUS_REFUSED = 1 + OPTIONS_ROUTES,
+	STATUS_REST = STATUS_REFUSED + CLIENT_REFUSED,
+	STATUS_COUNTERS,
+	STATUS_END,
+};
+
+/* What goes line by line, as far as there is room. */
+static size_t status_lines(char *buf, uint64_t *cursor)
+{
+	size_t len = 0;
+
+	for (; *cursor < STATUS_REST && len < CONTROL_CHUNK - CONTROL_LINE; ++*cursor) {
+		uint64_t i = *cursor < STATUS_REFUSED ? *cursor - 1 : *cursor - STATUS_REFUSED;
+
+		if (*cursor < STATUS_REFUSED && i < client.network.options.routes)
+			len += status_route(buf + len, i);
+		else if (*cursor >= STATUS_REFUSED && i < client.network.refusals)
+			len += status_refused(buf + len, i);
+	}
+	return len;
+}
 
 static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 {
@@ -484,12 +513,8 @@ static size_t status_fill(void *data, uint64_t *cursor, char *buf)
 		++*cursor;
 		return status_first(buf);
 	}
-	for (; *cursor <= client.network.options.routes && len < CONTROL_CHUNK - CONTROL_LINE;
-	     ++*cursor)
-		len += status_route(buf + len, *cursor - 1);
-	if (len)
-		return len;
-	if (*cursor < STATUS_COUNTERS) {
+	len = status_lines(buf, cursor);
+	if (!len && *cursor == STATUS_REST) {
 		*cursor = STATUS_COUNTERS;
 		len = status_rest(buf);
 	}

@@ -53,12 +53,16 @@ struct client_link {
 	uint8_t server[KEY_LEN]; /* public key */
 };
 
+enum { CLIENT_REFUSED = FAMILIES + OPTIONS_ROUTES + OPTIONS_DNS };
+
 struct client_network {
 	struct message head;
 	struct options options;
 	uint8_t allowed[OPTIONS_ROUTES]; /* whether that route is in AllowedIPs by us */
 	uint8_t waiting[OPTIONS_ROUTES]; /* whether it is not in force yet */
 	uint32_t reloads; /* so many have been done */
+	uint32_t refusals; /* of the array: what the server gives, and is not set */
+	struct cidr refused[CLIENT_REFUSED];
 };
 
 /* CLIENT_CALLS, CLIENT_STOP, CLIENT_FINISHED. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "client-check.h"
 #include "default-route.h"
 #include "device.h"
 #include "log.h"
@@ -12,12 +13,60 @@
 static const char hint[] = ": for default routes, the wg-quick that comes with wg-dynamic must "
 			   "be the first in PATH";
 
+uint32_t default_route_on(const char *interface)
+{
+	static const struct cidr v4 = { .family = AF_INET }, v6 = { .family = AF_INET6 };
+	struct reading reading = { 0 };
+	uint32_t routes = DEFAULT_ROUTE_V4 | DEFAULT_ROUTE_V6;
+
+	if (!client_reading(interface, &reading))
+		routes = (reading_exact(&reading, &v4) ? DEFAULT_ROUTE_V4 : 0) |
+			 (reading_exact(&reading, &v6) ? DEFAULT_ROUTE_V6 : 0);
+	reading_unmap(&reading);
+	return routes;
+}
+
+static bool is_ours(const struct default_route *r)
+{
+	return if_nametoindex(r->interface) == r->ifindex;
+}
+
+/* wg-quick goes by the name: while this waited for its turn, another may have come to have it. */
+static bool may_add(void *data)
+{
+	struct default_route *r = data;
+
+	if (is_ours(r))
+		return true;
+	r->failed |= r->busy;
+	r->busy = 0;
+	return false;
+}
+
+static bool may_delete(void *data)
+{
+	struct default_route *r = data;
+
+	if (is_ours(r) || !if_nametoindex(r->interface) ||
+	    !(default_route_on(r->interface) & r->busy))
+		return true;
+	r->there &= ~r->busy;
+	r->stale &= ~r->busy;
+	r->busy = 0;
+	return false;
+}
+
 static void run(struct default_route *r, const char *word, uint32_t routes,
-		void (*done)(void *data, bool success))
+		bool (*start)(void *data), void (*done)(void *data, bool success))
 {
 	const char *argv[6] = { "wg-quick", word, r->interface };
 	const struct program program = {
-		.argv = argv, .hint = hint, .quiet = r->failed & routes, .done = done, .data = r,
+		.argv = argv,
+		.hint = hint,
+		.quiet = r->failed & routes,
+		.start = start,
+		.done = done,
+		.data = r,
 	};
 	int count = 3;
 
@@ -51,9 +100,9 @@ static void deleted(void *data, bool success)
 	r->there &= ~r->busy;
 	r->stale &= ~r->busy;
 	r->busy = 0;
-	if (!r->there && !r->wanted && r->unmark)
+	if (!r->there && !r->wanted && r->unmark && is_ours(r))
 		ret = device_mark(r->interface, 0);
-	if (ret && if_nametoindex(r->interface))
+	if (ret && is_ours(r))
 		log_line(LOG_ERR, "cannot take away the firewall mark: %s", strerror(-ret));
 	next(r);
 }
@@ -67,9 +116,9 @@ static void next(struct default_route *r)
 	if (r->busy)
 		return;
 	if (gone)
-		run(r, "del-default", gone, deleted);
+		run(r, "del-default", gone, may_delete, deleted);
 	else if (new)
-		run(r, "add-default", new, added);
+		run(r, "add-default", new, may_add, added);
 }
 
 void default_route_set(struct default_route *r, uint32_t routes)

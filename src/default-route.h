@@ -22,6 +22,7 @@ struct default_route {
 	/* set by the caller: */
 	struct runner *runner;
 	const char *interface;
+	unsigned int ifindex; /* by which it is told from another of that name */
 	void (*added)(void); /* is called each time that some have been added, or could not be */
 	bool unmark; /* the device had no firewall mark before, and shall have none afterwards */
 	uint32_t there; /* as far as we know; at first, what one that was killed has left */
@@ -32,6 +33,9 @@ struct default_route {
 	uint32_t again; /* of these, what is to be tried again */
 	uint32_t busy; /* what the run that is under way is about */
 };
+
+/* Those in the AllowedIPs of the device that has this name; both, if it can't be read. */
+uint32_t default_route_on(const char *interface);
 
 /*
  * These, a mask, shall there be, and no others; those that somebody else has set are none of them.

@@ -87,7 +87,7 @@ static void take_off(struct holding *h, int v)
 static bool put_on(struct holding *h, int v, const struct cidr *ip, uint64_t now)
 {
 	bool known = !cidr_compare(&h->lease.ip[v], ip);
-	uint32_t valid = (h->lease.until - now) / 1000;
+	uint32_t valid = h->lease.until > now ? (h->lease.until - now) / 1000 : 0;
 	char text[CIDR_STRLEN];
 	int ret;
 

@@ -19,7 +19,7 @@ enum hook_event {
 	HOOK_RENEWED, /* all is as before */
 	HOOK_CHANGED, /* an address, or something else that the server pushes */
 	HOOK_EXPIRED, /* ended, not renewed */
-	HOOK_RELEASED, /* given back, or taken back by the server */
+	HOOK_RELEASED, /* given back */
 };
 
 /* At the time of the event. An address of family 0 is none. */

@@ -76,17 +76,23 @@ static uint64_t random_below(struct lifecycle *l, uint64_t most)
 	return (z ^ z >> 31) % (most + 1);
 }
 
+/* Milliseconds of the lease; it may be over, and EVENT_TIME still to come. */
+static uint64_t left(const struct lifecycle *l, uint64_t now)
+{
+	return l->lease.until > now ? l->lease.until - now : 0;
+}
+
 /* Whether a lease is held, with time for a request before it ends. */
 static bool ends_later(const struct lifecycle *l, uint64_t now)
 {
-	return lifecycle_holds(l) && l->lease.until - now > LIFECYCLE_EXCHANGE_MS;
+	return lifecycle_holds(l) && left(l, now) > LIFECYCLE_EXCHANGE_MS;
 }
 
 /* Milliseconds, the longest pause. One of many clients has time while it holds a lease. */
 static uint64_t longest_pause(const struct lifecycle *l, uint64_t now)
 {
 	uint64_t most = (l->patience ? l->patience : LIFECYCLE_PAUSE_MAX) * 1000ULL;
-	uint64_t quarter = (l->lease.until - now) / 4;
+	uint64_t quarter = left(l, now) / 4;
 
 	if (!l->patience)
 		return lifecycle_holds(l) && quarter < most ? quarter : most;

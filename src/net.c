@@ -170,8 +170,12 @@ static int address_attr(const struct nlattr *attr, void *data)
 	case IFA_ADDRESS:
 	case IFA_LOCAL:
 		/* With an IFA_LOCAL, the other is the far end's; they come in either order. */
-		if (len == family_bits(address->cidr.family) / 8 && !walk->local)
+		if (len != family_bits(address->cidr.family) / 8)
+			break;
+		if (!walk->local || type == IFA_LOCAL)
 			memcpy(address->cidr.ip, mnl_attr_get_payload(attr), len);
+		if (type == IFA_ADDRESS)
+			memcpy(address->far.ip, mnl_attr_get_payload(attr), len);
 		walk->local |= type == IFA_LOCAL;
 		break;
 	case IFA_FLAGS:
@@ -214,6 +218,7 @@ static int address_message(const struct nlmsghdr *head, void *data)
 		.valid = NET_FOREVER,
 		.scope = info->ifa_scope,
 		.cidr = { .family = info->ifa_family, .prefix = info->ifa_prefixlen },
+		.far = { .family = info->ifa_family, .prefix = info->ifa_prefixlen },
 	};
 	mnl_attr_parse(head, sizeof(*info), address_attr, walk);
 	++walk->count;

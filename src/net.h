@@ -29,7 +29,8 @@ struct net_link {
 
 struct net_address {
 	unsigned int ifindex;
-	struct cidr cidr;
+	struct cidr cidr; /* the host's own; where it has a far end, the prefix is that of far */
+	struct cidr far; /* the far end's network, or the same again: what is connected by it */
 	uint32_t flags; /* IFA_F_... */
 	uint32_t valid; /* seconds, or NET_FOREVER */
 	uint8_t protocol; /* NET_PROTOCOL: ours */

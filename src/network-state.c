@@ -60,10 +60,13 @@ void network_state_read(struct network_state *state, const char *interface)
 {
 	char path[PATH_MAX], line[512], *equals;
 	FILE *file;
+	int fd;
 
 	memset(state, 0, sizeof(*state));
 	path_make(path, interface, "");
-	file = fopen(path, "re");
+	/* The folder may be that of a user who is not root: no pipe of his shall hold us up. */
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	file = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!file)
 		return;
 	while (fgets(line, sizeof(line), file)) {
@@ -128,7 +131,8 @@ int network_state_write(const struct network_state *state, const char *interface
 	path_make(new, interface, ".new");
 	if (is_empty(state))
 		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-	fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	unlink(new);
+	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		file = fdopen(fd, "w");
 	if (!file)

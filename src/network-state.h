@@ -10,10 +10,12 @@
  *	allowed=	repeated: of these, what was not in AllowedIPs before
  *	mtu= mtu_before=	what it was set to, and what it had been
  *	dns=		the name of resolvconf's record
+ *	nameserver=	repeated: what that has of the server's
+ *	resolver=	repeated: the host's own, which that hides
  *	default=	repeated: of the routes, what wg-quick has added
  *	fwmark=1	which the device had not before
  *
- * The last three stay until the client ends: to undo them twice does no harm.
+ * Record, default routes and mark stay until the client ends: to undo them twice does no harm.
  */
 
 #ifndef NETWORK_STATE_H

@@ -13,6 +13,7 @@
 #include <syslog.h>
 
 #include "client-check.h"
+#include "client-interface.h"
 #include "device.h"
 #include "log.h"
 #include "net.h"
@@ -33,136 +34,15 @@ static void inform(const char *what, const struct cidr *route)
 	log_line(LOG_INFO, "route %s %s", cidr_format(text, route), what);
 }
 
-/* --- what may be --- */
-
-static bool told(const struct network *n, const struct network_refusal *refusal)
-{
-	for (uint32_t i = 0; i < n->refusals; ++i) {
-		if (!cidr_compare(&n->refused[i].route, &refusal->route) &&
-		    n->refused[i].verdict == refusal->verdict &&
-		    n->refused[i].kind == refusal->kind)
-			return true;
-	}
-	return false;
-}
-
-static void refuse(const struct network *n, struct network_refusal *refusal,
-		   const struct fact *conflict)
-{
-	char text[CIDR_STRLEN], why[256];
-
-	refusal->kind = conflict ? conflict->kind : FACTS;
-	if (told(n, refusal))
-		return;
-	route_refusal(why, sizeof(why), refusal->verdict, conflict);
-	log_line(LOG_WARNING, "the server pushes the route %s, which is refused: %s",
-		 cidr_format(text, &refusal->route), why);
-}
-
 /*
- * The host's resolvers: a record of ours hides others in the files, and so those count that were
- * there before. While a program runs, that record may be there already, or still.
+ * What the interface is called: it may have been renamed, and another may have the name that it had
+ * before. "" when it is gone.
  */
-static void find_resolvers(struct network *n, struct host_resolvers *host)
+static const char *device_name(const struct network *n)
 {
-	const struct options *const before[2] = { &n->words->own, NULL };
-	const struct options *const beside[2] = { &n->words->own, &n->now.options };
-	bool hidden = *n->resolver.text || !runner_idle(n->runner);
+	static char name[IF_NAMESIZE];
 
-	if (!hidden) {
-		n->now.resolvers.count = 0;
-		host_resolvers_add(&n->now.resolvers, before);
-	}
-	*host = n->now.resolvers;
-	if (hidden)
-		host_resolvers_add(host, beside);
-}
-
-/* Taking all there is away from another peer is not what the user has accepted. */
-static bool is_anothers(const struct route_facts *facts, const struct cidr *route)
-{
-	const struct device_ip *held = reading_exact(facts->reading, route);
-
-	return held && !route->prefix && held->peer != facts->server;
-}
-
-/* Leaves in options the routes that may be. */
-static void judge(struct network *n, struct options *options, const struct route_facts *facts)
-{
-	struct network_refusal refused[OPTIONS_ROUTES];
-	struct fact another = { .kind = FACT_PEER };
-	const struct fact *conflict;
-	uint32_t good = 0, bad = 0;
-
-	for (uint32_t i = 0; i < options->routes; ++i) {
-		struct network_refusal refusal = { .route = options->route[i] };
-
-		refusal.verdict = route_check(&n->words->accept, &refusal.route, facts->list,
-					      facts->count, &conflict);
-		if (is_anothers(facts, &refusal.route)) {
-			another.net = refusal.route;
-			refusal.verdict = ROUTE_CONFLICT;
-			conflict = &another;
-		}
-		if (refusal.verdict == ROUTE_GOOD) {
-			options->route[good++] = refusal.route;
-			continue;
-		}
-		refuse(n, &refusal, conflict);
-		refused[bad++] = refusal;
-	}
-	options->routes = good;
-	memcpy(n->refused, refused, bad * sizeof(*refused));
-	n->refusals = bad;
-}
-
-/* What speaks against the address, or NULL: of several facts the narrowest. */
-static const struct fact *against(const struct route_facts *facts, const struct cidr *ip)
-{
-	const struct fact *found = NULL;
-
-	for (size_t i = 0; i < facts->count; ++i) {
-		const struct fact *fact = &facts->list[i];
-
-		if (cidr_contains(&fact->net, ip) &&
-		    (!found || fact->net.prefix > found->net.prefix))
-			found = fact;
-	}
-	return found;
-}
-
-void network_addresses(struct network *n, struct cidr ip[static FAMILIES])
-{
-	struct options leased = { 0 };
-	struct host_resolvers resolvers;
-	struct route_facts facts = {
-		.ifindex = n->ifindex,
-		.pushed = &leased,
-		.own = true,
-		.resolvers = &resolvers,
-	};
-
-	for (int v = V4; v < FAMILIES; ++v) {
-		if (ip[v].family)
-			leased.route[leased.routes++] = ip[v];
-	}
-	find_resolvers(n, &resolvers);
-	if (leased.routes)
-		route_facts(&facts);
-	for (int v = V4; v < FAMILIES; ++v) {
-		const struct fact *fact = ip[v].family ? against(&facts, &ip[v]) : NULL;
-		char text[CIDR_STRLEN], why[256];
-
-		if (!fact)
-			continue;
-		route_refusal(why, sizeof(why), ROUTE_CONFLICT, fact);
-		if (cidr_compare(&ip[v], &n->refused_ip[v]))
-			log_line(LOG_WARNING, "the server leases %s, which is not set: %s",
-				 cidr_format_ip(text, &ip[v]), why);
-		n->refused_ip[v] = ip[v];
-		memset(&ip[v], 0, sizeof(ip[v]));
-	}
-	free(facts.list);
+	return if_indextoname(n->ifindex, name) ? name : "";
 }
 
 /* --- AllowedIPs --- */
@@ -177,7 +57,7 @@ struct batch {
 
 static void batch_flush(struct batch *batch)
 {
-	int ret = batch->flush(batch->network->interface, batch->changes, batch->count);
+	int ret = batch->flush(device_name(batch->network), batch->changes, batch->count);
 
 	/* The interface has gone, or its userspace program has. */
 	if (ret && ret != -ENODEV && ret != -EPROTONOSUPPORT)
@@ -276,7 +156,7 @@ static void mtu_plan(const struct network *n, struct network_state *next)
 		next->mtu_before = now->mtu_before;
 		return;
 	}
-	net_link_get(n->interface, &link);
+	net_link_get(device_name(n), &link);
 	if (now->options.mtu && link.mtu == now->options.mtu)
 		next->mtu_before = now->mtu_before;
 	else if (next->options.mtu)
@@ -378,14 +258,8 @@ static void keep_mark(struct network *n, const struct reading *reading)
 		n->mark = 0; /* the next may be another */
 	else if (reading->head && reading->head->mark)
 		n->mark = reading->head->mark;
-	if (is_unmarked(n, reading) && (!n->mark || device_mark(n->interface, n->mark)))
+	if (is_unmarked(n, reading) && (!n->mark || device_mark(device_name(n), n->mark)))
 		default_route_again(&n->default_route);
-}
-
-/* If not, another may be called as it was, whose AllowedIPs are not ours. */
-static bool is_there(const struct network *n)
-{
-	return n->ifindex && if_nametoindex(n->interface) == n->ifindex;
 }
 
 /* Without a reading that can be had, nothing is added; what goes, goes as far as it can. */
@@ -406,21 +280,21 @@ static void set(struct network *n, const struct options *pushed)
 	};
 	int ret = 0;
 
-	find_resolvers(n, &resolvers);
+	network_resolvers(n, &resolvers);
 	next.resolvers = n->now.resolvers;
 	n->pushed = *pushed;
 	options_clear(&next.options, ~accept_want(&n->words->accept));
 	if (next.options.routes || n->now.options.routes)
-		ret = is_there(n) ? client_reading(n->interface, &reading) : -ENODEV;
+		ret = client_reading(device_name(n), &reading);
 	facts.server = reading_peer(&reading, n->server);
 	if (facts.server == DEVICE_NOBODY)
 		next.options.routes = 0;
 	if (!ret && next.options.routes)
 		ret = route_facts(&facts);
-	if (ret && is_there(n)) /* else it has just gone */
+	if (ret && *device_name(n)) /* else it has just gone */
 		log_line(LOG_ERR, "cannot look at the host's networks: %s", strerror(-ret));
 	if (!ret || !options_present(pushed)) {
-		judge(n, &next.options, &facts);
+		network_judge(n, &next.options, &facts);
 		resolver_check(&n->resolver, &next.options);
 		configure(n, &next, &reading, facts.server);
 	}
@@ -495,7 +369,7 @@ bool network_whole(const struct network *n)
 	bool whole = !route_facts_resolvers_changed();
 	uint32_t server;
 
-	if (!client_reading(n->interface, &reading)) {
+	if (!client_reading(device_name(n), &reading)) {
 		whole &= !is_unmarked(n, &reading);
 		server = reading_peer(&reading, n->server);
 		whole &= n->pushed.routes == options->routes + n->refusals;
@@ -517,7 +391,7 @@ void network_leave(struct network *n)
 	struct reading reading = { 0 };
 	uint32_t server = DEVICE_NOBODY;
 
-	if (!client_reading(n->interface, &reading))
+	if (!client_reading(device_name(n), &reading))
 		server = reading_peer(&reading, n->server);
 	for (uint32_t i = 0; server != DEVICE_NOBODY && i < n->now.options.routes; ++i) {
 		const struct cidr *route = &n->now.options.route[i];
@@ -556,24 +430,19 @@ void network_end(struct network *n)
 /* On a new interface of the name there may be default routes that are not ours. */
 static void forget(struct network *n)
 {
-	static const struct cidr all[] = { { .family = AF_INET }, { .family = AF_INET6 } };
 	struct network_state *now = &n->now;
-	struct reading reading = { 0 };
 
 	options_clear(&now->options, WANT_ROUTE | WANT_MTU);
 	memset(now->allowed, 0, sizeof(now->allowed));
 	now->ifindex = now->table = now->mtu_before = now->unmark = 0;
-	if (now->defaults && n->ifindex && client_reading(n->interface, &reading))
-		now->defaults = 0;
-	if (reading_exact(&reading, &all[0]))
-		now->defaults &= ~DEFAULT_ROUTE_V4;
-	if (reading_exact(&reading, &all[1]))
-		now->defaults &= ~DEFAULT_ROUTE_V6;
-	reading_unmap(&reading);
+	if (now->defaults && n->ifindex)
+		now->defaults &= ~default_route_on(n->interface);
 }
 
 void network_gone(struct network *n)
 {
+	if (*device_name(n))
+		return;
 	n->ifindex = if_nametoindex(n->interface);
 	forget(n);
 	n->default_route.there &= n->now.defaults;
@@ -595,6 +464,7 @@ void network_adopt(struct network *n)
 	n->default_route = (struct default_route){
 		.runner = n->runner,
 		.interface = n->interface,
+		.ifindex = n->ifindex,
 		.added = n->default_added,
 		.unmark = now->unmark,
 		.there = now->defaults,
@@ -629,10 +499,12 @@ bool network_undo(const char *interface)
 		.runner = &runner,
 	};
 
+	if (!net_link_get(interface, &link)) {
+		network.ifindex = link.ifindex;
+		interface_route_delete(link.ifindex);
+	}
 	if (!network_state_there(interface))
 		return false;
-	if (!net_link_get(interface, &link))
-		network.ifindex = link.ifindex;
 	if (!client_reading(interface, &reading))
 		client_server(&reading, server);
 	reading_unmap(&reading);

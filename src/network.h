@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 #include "client-words.h"
+#include "client.h"
 #include "default-route.h"
 #include "network-state.h"
 #include "protocol.h"
 #include "resolver.h"
-#include "route-check.h"
+#include "route-facts.h"
 
 /* A route that was refused, and why: has been told. */
 struct network_refusal {
@@ -39,7 +40,7 @@ struct network {
 	struct options pushed; /* as it came last */
 	struct network_refusal refused[OPTIONS_ROUTES];
 	uint32_t refusals;
-	struct cidr refused_ip[FAMILIES]; /* has been told, too; family 0: none */
+	struct cidr refused_ip[FAMILIES]; /* leased, likewise; family 0: none */
 	struct resolver resolver;
 	struct default_route default_route;
 	uint32_t mark; /* seen with default routes that are whole; 0: none yet */
@@ -56,8 +57,10 @@ void network_adopt(struct network *network);
  * Takes out of these leased addresses what is a gateway or a resolver of the host, or in a network
  * of another interface: who has it there would be out of reach if the host itself had the address;
  * and what another interface of the host has, which the firewall would cut off. Logs it, once.
+ * Where that can't be known, what is not held already.
  */
-void network_addresses(struct network *network, struct cidr ip[static FAMILIES]);
+void network_addresses(struct network *network, struct cidr ip[static FAMILIES],
+		       const struct cidr held[static FAMILIES]);
 
 /*
  * What is accepted of these, and no more, shall be configured from now on; the options keep
@@ -73,6 +76,10 @@ void network_set(struct network *network, const struct options *pushed);
  */
 void network_shown(const struct network *network, struct options *options,
 		   uint8_t waiting[static OPTIONS_ROUTES]);
+
+/* What was leased or pushed last and is refused; returns how many there are. */
+uint32_t network_refused(const struct network *network,
+			 struct cidr refused[static CLIENT_REFUSED]);
 
 /* What is configured, but for default routes that could not be set. */
 void network_told(const struct network *network, struct options *options);
@@ -96,8 +103,9 @@ void network_leave(struct network *network);
 void network_restore(struct network *network);
 
 /*
- * The interface has gone, and another may be called as it was by now: what that has, as default
- * routes of its own, is not undone. DNS can't be told apart, which goes by the name alone.
+ * The interface has gone or got another name, and another may be called as it was by now: what that
+ * has, as default routes of its own, is not undone. DNS can't be told apart, which goes by the name
+ * alone.
  */
 void network_gone(struct network *network);
 
@@ -112,5 +120,14 @@ void network_end(struct network *network);
  * anything.
  */
 bool network_undo(const char *interface);
+
+/* --- network-check.c, for network.c --- */
+
+/* The host's resolvers. */
+void network_resolvers(struct network *network, struct host_resolvers *host);
+
+/* Leaves in options the routes that may be; the others are noted, and logged, once. */
+void network_judge(struct network *network, struct options *options,
+		   const struct route_facts *facts);
 
 #endif

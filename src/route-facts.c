@@ -97,8 +97,8 @@ static bool address_each(const struct net_address *address, void *data)
 	cidr_host(&ip, address->cidr.family, address->cidr.ip);
 	if (facts->own)
 		add(facts, FACT_OWN, &ip);
-	if (!cidr_is_host(&address->cidr))
-		add(facts, FACT_CONNECTED, &address->cidr);
+	if (cidr_compare(&address->far, &ip))
+		add(facts, FACT_CONNECTED, &address->far);
 	return true;
 }
 

@@ -31,6 +31,7 @@ struct run {
 	const char *input, *hint;
 	bool quiet;
 	const void *owner;
+	bool (*start)(void *data);
 	void (*done)(void *data, bool success);
 	void *data;
 };
@@ -106,6 +107,7 @@ static struct run *run_new(const struct program *program)
 	run->hint = program->hint ? program->hint : "";
 	run->quiet = program->quiet;
 	run->owner = program->owner;
+	run->start = program->start;
 	run->done = program->done;
 	run->data = program->data;
 	return run;
@@ -223,8 +225,12 @@ static void start(struct runner *runner, uint64_t now)
 	char path[PATH_MAX];
 	int input = -1, error = ENOENT;
 
-	runner->current = run;
 	runner->first = run->next;
+	if (run->start && !run->start(run->data)) {
+		free(run);
+		return;
+	}
+	runner->current = run;
 	runner->kill_at = now + PATIENCE_MS;
 	if (runner_find(path, *run->argv)) {
 		if (run->input)

@@ -23,6 +23,8 @@ struct program {
 	const char *hint; /* ends the line in the log about a failure; a constant; NULL: none */
 	bool quiet; /* its failures have been said before: no line in the log */
 	const void *owner; /* whose it is, for runner_drop() and runner_waiting() */
+	/* Its turn has come: is it still to run? If not, done() is not called. NULL: it is. */
+	bool (*start)(void *data);
 	/* It has ended, or could not be started: whether with status 0. NULL: nobody asks. */
 	void (*done)(void *data, bool success);
 	void *data;

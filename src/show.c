@@ -36,6 +36,7 @@ const struct record_kind record_kinds[KINDS] = {
 		{ "dns", "dns", LIST },
 		{ "search", "search", LIST },
 		{ "mtu", "mtu", NUMBER },
+		{ "refused", "refused", LIST },
 	} },
 	[SERVER] = { "server", {
 		{ "lease_time", "lease time", DURATION },

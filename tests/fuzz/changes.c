@@ -18,7 +18,8 @@
 static bool fake_hold(struct holding *holding, const struct lifecycle_lease *lease, uint64_t now);
 static void fake_set(struct network *network, const struct options *pushed);
 static void fake_clear(struct network *network);
-static void fake_addresses(struct network *network, struct cidr ip[static FAMILIES]);
+static void fake_addresses(struct network *network, struct cidr ip[static FAMILIES],
+			   const struct cidr held[static FAMILIES]);
 static void fake_shown(const struct network *network, struct options *options,
 		       uint8_t waiting[static OPTIONS_ROUTES]);
 static void fake_told(const struct network *network, struct options *options);
@@ -151,9 +152,10 @@ static void fake_clear(struct network *network)
 	done.cleared = true;
 }
 
-static void fake_addresses(struct network *network, struct cidr ip[static FAMILIES])
+static void fake_addresses(struct network *network, struct cidr ip[static FAMILIES],
+			   const struct cidr held[static FAMILIES])
 {
-	must(network == &monitor.network && ip);
+	must(network == &monitor.network && ip && held == monitor.holding.lease.ip);
 }
 
 static void fake_shown(const struct network *network, struct options *options,

@@ -11,6 +11,11 @@ teardown() {
 	hosts_del
 }
 
+end_of() { # HOST ADDRESS: the second at which it ends; fails when it is not there or for ever.
+	local left
+	left=$(lifetime "$@") && echo $((EPOCHSECONDS + left))
+}
+
 # Up leases before PostUp runs, down gives back, and nothing is left.
 up_and_down() { # ALLOWEDIPS
 	local before four six
@@ -115,9 +120,28 @@ up_and_down() { # ALLOWEDIPS
 	[ -z "$(on c2 find /run/wg-dynamic -type s)" ]
 }
 
+@test "deleted and made anew: the next client waits until the last one has ended" {
+	two_hosts "fe80::/128"
+	up_server
+	stub c1 slow <<-'EOF_'
+		#!/bin/bash
+		[[ $2 != released ]] || sleep 2
+	EOF_
+	only_tunnel c1
+	on c1 wg dynamic client wg0 hook slow
+	conf_client c1 srv fe80::/128
+	on c1 ip link del wg0
+	wgq c1 up wg0
+	bound c1
+	[ "$(pids c1 client monitor | wc -l)" -eq 1 ]
+	run on c1 wg dynamic client wg0
+	[ "$status" -eq 1 ]
+	[ "$output" = "wg-dynamic: wg0: a client runs on this interface already: \`wg dynamic stop wg0' ends it" ]
+}
+
 @test "link down and up: link-local, route to fe80:: and addresses are back, renewed at once" {
 	local host
-	local -A four six
+	local -A four six ends
 	star "fe80::/128" c1 c2
 	conf_client c2 srv "0.0.0.0/0, ::/0"
 	up_server pool "$POOLS" lease-time 60
@@ -125,8 +149,9 @@ up_and_down() { # ALLOWEDIPS
 		wgq "$host" up wg0
 		bound "$host"
 		four[$host]=$(v4 "$host") six[$host]=$(v6 "$host")
+		ends[$host]=$(end_of "$host" "${four[$host]}")
 	done
-	sleep 3 # of the lease
+	sleep 5 # of the lease
 	for host in c1 c2; do
 		on "$host" ip link set wg0 down
 		wait_for 2 logged "$host" "wg0: the interface is down: waiting"
@@ -138,8 +163,8 @@ up_and_down() { # ALLOWEDIPS
 		has_addr "$host" wg0 "${LL[$host]}/128"
 		[[ $(on "$host" ip -6 route get fe80:: oif wg0) == *" dev wg0 "* ]]
 		logged "$host" "wg0: the interface is up again"
-		wait_for 3 at_least 58 lifetime "$host" "${four[$host]}"
-		at_least 58 lifetime "$host" "${six[$host]}"
+		wait_for 3 at_least $((ends[$host] + 3)) end_of "$host" "${four[$host]}"
+		at_least $((ends[$host] + 3)) end_of "$host" "${six[$host]}"
 		pids "$host" client engine
 	done
 }

@@ -158,6 +158,7 @@ told() { # EVENT VARIABLE=VALUE...
 	run -0 client accept address,dns
 	records "<-a><wg0><-m><0><-x>" "nameserver 192.0.2.53"
 	untouched
+	[[ $(on c1 wg dynamic show wg0) == *$'\n  refused: 127.0.0.53/32, fe80::1/128, ff02::fb/128, 0.0.0.0/32\n'* ]]
 	for bad in 127.0.0.53 fe80::1 ff02::fb 0.0.0.0; do
 		[ "$(cat <(echo "$output") <(logs c1) | grep -c \
 			"pushes the resolver $bad, which can't be reached through a tunnel")" -eq 1 ]
@@ -475,6 +476,47 @@ order() { # LINE...: the stubs have been called so.
 	[ -z "$(calls order)" ]
 	[ "$(on c1 wg show wg0 fwmark)" = 0x4d ]
 	has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+}
+
+slow_hook() { # EVENT: at which it takes 3 s.
+	stub c1 slow <<-EOF_
+		#!/bin/bash
+		[[ \$2 != $1 ]] || sleep 3
+	EOF_
+}
+
+busy() { # EVENT: the hook is.
+	wait_for 10 on c1 pgrep -f "slow wg0 $1"
+}
+
+@test "deleted and made anew while another program runs: the new one's default routes stay" {
+	slow_hook renewed
+	pushes route=0.0.0.0/0
+	client accept address,default-route hook slow
+	busy renewed
+	on c1 ip link delete wg0
+	on c1 sed -i 's,^AllowedIPs.*,&\, 0.0.0.0/0,' /etc/wireguard/wg0.conf
+	wgq c1 up wg0
+	wait_for 10 not pids c1 client
+	[[ $(on c1 ip route get 203.0.113.1) == *" dev wg0 "* ]]
+	[[ $(on c1 ip rule) == *"not from all fwmark 0xca6c lookup 51820"* ]]
+	on c1 nft list table ip wg-quick-wg0
+	wgq c1 down wg0
+	[[ $(on c1 ip rule) != *51820* ]]
+}
+
+@test "deleted and made anew while another program runs: it gets no default routes that waited" {
+	slow_hook bound
+	pushes
+	client wait 0 accept address,default-route hook slow
+	busy bound
+	pushes route=0.0.0.0/0
+	wait_for 10 has_allowed c1 wg0 "${PUB[srv]}" 0.0.0.0/0
+	on c1 ip link delete wg0
+	wgq c1 up wg0
+	wait_for 15 not pids c1 client
+	[[ $(on c1 ip rule) != *51820* ]]
+	[ "$(on c1 wg show wg0 fwmark)" = off ]
 }
 
 @test "default routes are undone when the interface is deleted" {

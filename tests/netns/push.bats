@@ -43,6 +43,10 @@ routed() { # CIDR...: these are pushed and set, and no others.
 	has routes -- "$@" && has ips -- "$@"
 }
 
+refused() { # what `show' says is refused, one a line.
+	on c1 wg dynamic show wg0 dump | awk -F'\t' '$2 == "client" { print $15 }' | tr , '\n'
+}
+
 clean() { # nothing is left of what was pushed.
 	routed && not on c1 test -e /run/wg-dynamic/wg0.client.state
 }
@@ -142,6 +146,7 @@ asked() { # how many requests for a lease the server has taken.
 	for route in "${!why[@]}"; do
 		logged c1 "the server pushes the route $route, which is refused: ${why[$route]}" 1
 	done
+	has refused -- "${!why[@]}"
 	routed 10.77.0.0/16 172.16.0.0/14
 	[[ $(on c1 wg show wg0 endpoints) == *"${IP[srv]}:51820"* ]]
 	on c1 ping -n -c 1 -w 3 "${IP[srv]}"
@@ -211,10 +216,27 @@ bound_alone() { # the addresses are there.
 	no_addrs c1
 	logged c1 "the server leases 192.0.2.7, which is not set: it overlaps 192.0.2.7/32, a resolver of this host" 1
 	logged c1 "the server leases 2001:db8::7, which is not set: it overlaps 2001:db8::7/128, a gateway of this host" 1
+	[[ $(on c1 wg dynamic show wg0) == *$'\n  refused: 192.0.2.7/32, 2001:db8::7/128\n'* ]]
 	on c1 tee /etc/resolv.conf <<<'nameserver 10.9.9.9'
 	wait_for 5 has addrs c1 wg0 -- 192.0.2.7/32
+	wait_for 5 has refused -- 2001:db8::7/128
 	on c1 ip route del default via 2001:db8::7
 	wait_for 5 bound_alone
+	wait_for 5 has refused -- "(none)"
+}
+
+@test "a lease that ends while the host is still looked at: no address is set for longer" {
+	local i most=0 left
+	LEASE=1 pushes
+	spawn c1 client strace -f -o /dev/null -e trace=recvmsg -e inject=recvmsg:delay_enter=250000 \
+		wg dynamic client wg0 wait 0
+	for ((i = 0; i < 80; ++i)); do
+		left=$(on c1 ip -o address show dev wg0 | sed -n 's/.* valid_lft \([0-9]*\)sec.*/\1/p' |
+			sort -n | tail -n 1)
+		((${left:-0} <= most)) || most=$left
+		sleep 0.1
+	done
+	((most == 1))
 }
 
 @test "an address in a network of another interface is not set, as long as that has it" {
@@ -231,6 +253,36 @@ bound_alone() { # the addresses are there.
 	wait_for 5 has addrs c1 wg0 -- 192.0.2.7/32
 	on c1 ip address del 2001:db8::1:0:0:7/64 dev to-srv
 	wait_for 5 bound_alone
+}
+
+@test "an address at the far end of a link, or in its network, is not set" {
+	on c1 ip address add 10.1.1.1 peer 192.0.2.7/32 dev to-srv
+	on c1 ip address add 2001:db8:1::1 peer 2001:db8::/64 dev to-srv nodad
+	pushes route=10.77.0.0/16
+	client wait 0
+	wait_for 5 at_least 3 asked
+	no_addrs c1
+	logged c1 "the server leases 192.0.2.7, which is not set: it overlaps 192.0.2.7/32, to which another interface connects this host" 1
+	logged c1 "the server leases 2001:db8::7, which is not set: it overlaps 2001:db8::/64, to which another interface connects this host" 1
+	on c1 ip address del 10.1.1.1 peer 192.0.2.7/32 dev to-srv
+	on c1 ip address del 2001:db8:1::1 peer 2001:db8::/64 dev to-srv
+	wait_for 5 bound_alone
+}
+
+@test "where the host's networks can't be looked at, no new address is set, and one that is there stays" {
+	pushes
+	client
+	bound_alone
+	no_server
+	# The first that it sends to the kernel then is the question for the host's addresses.
+	spawn c1 strace strace -qq -e trace=sendto -e inject=sendto:error=ENOBUFS:when=1 \
+		-p "$(pids c1 client monitor)"
+	wait_for 5 on c1 grep -q '^TracerPid:.[1-9]' "/proc/$(pids c1 client monitor)/status"
+	IP4=192.0.2.9 RENEW=3 pushes
+	wait_for 20 logged c1 "cannot look at the host's networks: No buffer space available" 1
+	[ "$(addrs c1 wg0)" = 2001:db8::7/128 ]
+	wait_for 5 has addrs c1 wg0 -- 192.0.2.9/32 2001:db8::7/128
+	logged c1 "cannot look at the host's networks" 1
 }
 
 @test "without the word address the routes are set, and no address" {
@@ -353,6 +405,26 @@ syncconf() {
 	[[ $(on c1 ip link show wg0) == *" mtu 1420 "* ]]
 }
 
+@test "killed: its route to the server goes with a stop, and with the end of the next client" {
+	own() {
+		on c1 ip -6 route show dev wg0 proto 97 | grep '^fe80:: '
+	}
+	on c1 ip -6 route flush dev wg0 to root fe80::/10
+	pushes
+	client
+	own
+	kill_all c1 client
+	own
+	on c1 wg dynamic stop wg0
+	not own
+	client
+	kill_all c1 client
+	own
+	client
+	on c1 wg dynamic stop wg0
+	not own
+}
+
 @test "killed, and the interface made anew: what the user set on that is not undone" {
 	pushes route=10.77.0.0/16
 	client
@@ -413,6 +485,24 @@ syncconf() {
 	wait_for 5 not pids c1 client
 	routed 10.77.0.0/16
 	logged c1 "wg0: the interface has been removed"
+}
+
+# bats test_tags=vm
+@test "renamed: routes, AllowedIPs and MTU are undone by its new name, and the log says so" {
+	pushes route=10.77.0.0/16 mtu=1300
+	client accept address,route,mtu
+	routed 10.77.0.0/16
+	# Kernels before 6.2 rename only what is down.
+	on c1 ip link set wg0 name wg9 || { on c1 ip link set wg0 down && on c1 ip link set wg0 name wg9; }
+	wait_for 5 not pids c1 client
+	logged c1 "wg0: the interface has been renamed to wg9: this client ends, \`wg dynamic client wg9' starts another" 1
+	on c1 ip link set wg9 up
+	[ -z "$(on c1 ip route show 10.77.0.0/16)" ]
+	[[ $(on c1 ip link show wg9) == *" mtu 1420 "* ]]
+	[ -z "$(addrs c1 wg9)" ]
+	# To wg(8), wireguard-go's device keeps its name.
+	[ "$(on c1 wg show all allowed-ips | grep -c 10.77)" -eq 0 ] || on c1 wg show wg0
+	not on c1 test -e /run/wg-dynamic/wg0.client.state
 }
 
 @test "mtu: set, changed, and what the user sets meanwhile is his" {

@@ -214,7 +214,7 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	[ "$(json srv '[{**l, "expiresIn": 590 < l["expiresIn"] <= 600} for l in d["wg0"]["server"]["leases"]]' all)" = \
 		"[{\"publicKey\": \"${PUB[c1]}\", \"addresses\": [\"$four/32\", \"$six/128\"], \"expiresIn\": true}]" ]
 	[ "$(json c1 '{k: v for k, v in d["wg0"]["client"].items() if k not in ("requestIn", "expiresIn", "counters")}')" = \
-		"{\"state\": \"bound\", \"serverPublicKey\": \"${PUB[srv]}\", \"linkLocal\": \"${LL[c1]}\", \"addresses\": [\"$four/32\", \"$six/128\"], \"leaseTime\": 600, \"routes\": [], \"dns\": [], \"search\": []}" ]
+		"{\"state\": \"bound\", \"serverPublicKey\": \"${PUB[srv]}\", \"linkLocal\": \"${LL[c1]}\", \"addresses\": [\"$four/32\", \"$six/128\"], \"leaseTime\": 600, \"routes\": [], \"dns\": [], \"search\": [], \"refused\": []}" ]
 	[ "$(json c1 '250 < d["wg0"]["client"]["requestIn"] <= 300 and 590 < d["wg0"]["client"]["expiresIn"] <= 600')" = true ]
 	[ "$(json c1 'd["wg0"]["client"]["counters"]["grants"]' all)" = 1 ]
 	[ "$(json c2 d)" = "{}" ]
@@ -233,12 +233,12 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	on c1 wg dynamic client wg0 wait 0
 	wait_for 3 grep -q "Try again later" "$NS/c1/log"
 	[ "$(json c1 '[30 < d["wg0"]["client"].pop("requestIn") <= 40, d["wg0"]["client"].pop("counters")["refusalsLater"], d]')" = \
-		"[true, 1, {\"wg0\": {\"client\": {\"state\": \"waiting\", \"serverPublicKey\": \"${PUB[srv]}\", \"linkLocal\": \"${LL[c1]}\", \"addresses\": [], \"lastError\": \"the server refused: Try again later\", \"routes\": [], \"dns\": [], \"search\": []}}}]" ]
+		"[true, 1, {\"wg0\": {\"client\": {\"state\": \"waiting\", \"serverPublicKey\": \"${PUB[srv]}\", \"linkLocal\": \"${LL[c1]}\", \"addresses\": [], \"lastError\": \"the server refused: Try again later\", \"routes\": [], \"dns\": [], \"search\": [], \"refused\": []}}}]" ]
 	[[ $(on c1 wg dynamic show) =~ $'\n  next request: in 3'[0-9]$' seconds\n' ]]
 	IFS=$'\t' read -ra fields <<<"$(on c1 wg dynamic show dump | head -n 1)"
 	[[ ${fields[7]} == 3[0-9] ]]
 	fields[7]=39
-	[ "${fields[*]}" = "wg0 client waiting ${PUB[srv]} ${LL[c1]} (none) (none) 39 (none) the server refused: Try again later (none) (none) (none) (none)" ]
+	[ "${fields[*]}" = "wg0 client waiting ${PUB[srv]} ${LL[c1]} (none) (none) 39 (none) the server refused: Try again later (none) (none) (none) (none) (none)" ]
 }
 
 # A daemon of the test's own: answers on the socket of this name.
@@ -286,7 +286,7 @@ def pairs(p):
 d = json.loads(sys.argv[1], object_pairs_hook=pairs)
 print(json.dumps([{i: list(d[i]) for i in d}, d["wg2"]["client"], d["wg2.x"]["client"],
                   d["wg2"]["server"]["leases"], d["wg2"]["server"]["leaseTime"]]))' "$output")" = \
-		'[{"a\"\\\u00c3_b\u001b": ["client"], "wg2": ["client", "server"], "wg2.x": ["client"]}, {"addresses": ["192.0.2.1/32"], "routes": [], "dns": [], "search": []}, {"state": "\"", "addresses": [], "lastError": "\\\"", "routes": [], "dns": [], "search": []}, [{"publicKey": "?[31m\"\\", "addresses": ["a\"\\", "?"], "expiresIn": 1}], 60]' ]
+		'[{"a\"\\\u00c3_b\u001b": ["client"], "wg2": ["client", "server"], "wg2.x": ["client"]}, {"addresses": ["192.0.2.1/32"], "routes": [], "dns": [], "search": [], "refused": []}, {"state": "\"", "addresses": [], "lastError": "\\\"", "routes": [], "dns": [], "search": [], "refused": []}, [{"publicKey": "?[31m\"\\", "addresses": ["a\"\\", "?"], "expiresIn": 1}], 60]' ]
 	for words in wg2 "wg2 dump"; do
 		# shellcheck disable=SC2086 # words
 		run -0 on srv wg dynamic show $words

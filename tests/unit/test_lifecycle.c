@@ -978,6 +978,22 @@ static void one_of_many_waits_its_turn_once_the_lease_is_over(void **state)
 	assert_int_equal(a.report, REPORT_GRANTED);
 }
 
+/* As it is when the process could not run for a moment. */
+static void a_failure_that_is_heard_of_after_the_end_makes_no_longer_pause(void **state)
+{
+	(void)state;
+	grant_patience(36000, 100);
+	for (next(); l.lease.until - now > LIFECYCLE_EXCHANGE_MS; next())
+		fails(FAILURE_CONNECT, ECONNREFUSED);
+	assert_int_equal(l.state, LIFECYCLE_RENEWING);
+	now = l.lease.until + 1;
+	fails(FAILURE_CONNECT, ECONNREFUSED);
+	happens_only(EVENT_TIME);
+	assert_int_equal(a.report, REPORT_EXPIRED);
+	assert_int_equal(l.state, LIFECYCLE_WAITING);
+	assert_true(lifecycle_deadline(&l) - now <= 100000);
+}
+
 static void a_server_cannot_wish_for_more_than_a_quarter_of_the_lease(void **state)
 {
 	static const struct {
@@ -1516,6 +1532,7 @@ int main(void)
 		TEST(one_of_many_has_time_while_it_holds_a_lease),
 		TEST(one_of_many_asks_once_more_before_the_end),
 		TEST(one_of_many_waits_its_turn_once_the_lease_is_over),
+		TEST(a_failure_that_is_heard_of_after_the_end_makes_no_longer_pause),
 		TEST(a_server_cannot_wish_for_more_than_a_quarter_of_the_lease),
 		TEST(a_server_that_wishes_no_more_is_asked_as_before),
 		TEST(what_is_news_is_followed_at_once_also_by_one_of_many),

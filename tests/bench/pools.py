@@ -12,8 +12,8 @@ BATCHES = 20
 WAIT = 60  # seconds from the first of these leases to the end of all
 BEFORE, PACED = 10, 25  # seconds: others' requests come from so long before that, for so long
 POOL = ("10.7.0.0/16", 65534)
-SAMPLE = 16  # addresses, before which:
-ALONE = 500  # others are asked for, one at a time as well
+PARTS, SAMPLE = 5, 100  # of the last addresses, and how many are in each
+SKIPPED = 10  # of a part, in which a new load generator warms up
 
 LEASE = "request_ip=1\\nip=0.0.0.0/32\\nip=::/128\\nleasetime=%d\\n\\n"
 ADDRESS = "request_ip=1\\nip=0.0.0.0/32\\n\\n"
@@ -54,25 +54,26 @@ def expiry(number=EXPIRING):
 
 
 def last_address():
-    """Of a pool that is free at first: latencies of requests when it still is, and of the last."""
+    """
+    Latencies of the last requests that a pool has an address for; and of as many of another server,
+    whose pool is as good as empty, in parts that follow each other.
+    """
     say("a pool of %d addresses, up to the last one", POOL[1])
-    with World() as world:
-        world.tunnel()
-        world.device(POOL[1] + 1)
-        world.server(pools=POOL[0])
-        one = {"i": 1, "q": ADDRESS}
-
-        def some(first):
-            count = ALONE + SAMPLE
-            result = world.load(c=1, n=count, p=count, f=first, s=count, **one)
-            return [us for _, us in sorted(result["slowest"])[-SAMPLE:]]
-
-        first = some(1)
-        rest = POOL[1] - 2 * (ALONE + SAMPLE)
-        world.load(c=64, n=rest, p=rest, f=ALONE + SAMPLE + 1, **one)
-        last = some(ALONE + SAMPLE + rest + 1)
+    one = {"i": 1, "q": ADDRESS}
+    found = {"first": [], "last": []}
+    with World() as empty, World() as full:
+        for world in (empty, full):
+            world.tunnel()
+            world.device(POOL[1] + 1)
+            world.server(pools=POOL[0])
+        rest = POOL[1] - PARTS * SAMPLE
+        full.load(c=64, n=rest, p=rest, f=1, **one)
+        for i in range(PARTS):
+            for key, world, peer in (("first", empty, 1), ("last", full, rest + 1)):
+                result = world.load(c=1, n=SAMPLE, p=SAMPLE, f=peer + i * SAMPLE, s=SAMPLE, **one)
+                found[key] += [us for _, us in sorted(result["slowest"])[SKIPPED:]]
         # And there is none any more.
-        none = world.load(refused=True, c=1, n=1, p=1, f=POOL[1] + 1, **one)
+        none = full.load(refused=True, c=1, n=1, p=1, f=POOL[1] + 1, **one)
         if not none["failed"]:
             raise Failure("there was an address left in a pool that is full")
-        return {"first": first, "last": last}
+    return found

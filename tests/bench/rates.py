@@ -4,6 +4,7 @@ How many leases a second, against what a server that does nothing can do here, a
 servers of Debian; what a request costs in instructions and system calls.
 """
 
+import contextlib
 import os
 import statistics
 import time
@@ -16,16 +17,19 @@ from report import goal, is_missed, number, plot, save, spread, table
 from world import STATE, TOOLS, Failure, World, processes
 
 AT_ONCE = (1, 16, 64)
-# New leases of one server: with those of WARM, fewer than the lines that its log takes at once.
-REQUESTS = {1: 4000, 16: 15000, 64: 15000}
+# New leases of one server, in parts: with those of WARM, fewer than the lines that its log takes at
+# once.
+PARTS = 10
+REQUESTS = {1: 400, 16: 1500, 64: 1500}  # of a part
 WARM = 1000
 START = 3  # seconds, in which a server reads its device for the second time
 PEERS = 36000
 # So few that the server reads the device for its decisions, as often as it allows itself.
 FEW = 2500
-FEW_REQUESTS = {1: 500, 16: 1500, 64: 1500}
+FEW_WARM = 100
+FEW_REQUESTS = {1: 500, 16: 2400, 64: 2400}
 LARGE_DEVICE = 8192  # allowed-ips, as in src/engine.h
-assert FEW + 2 * (WARM + max(FEW_REQUESTS.values())) <= LARGE_DEVICE
+assert FEW + 2 * (FEW_WARM + max(FEW_REQUESTS.values())) <= LARGE_DEVICE
 
 LIMITS = {"transport": "transport limit", "durable": "durable limit"}
 OURS = {"new": "ours, new leases", "renewals": "ours, renewals"}
@@ -35,13 +39,24 @@ SMALL = {"few": "ours, new leases, %s peers" % number(FEW),
 
 # ---- what is compared
 
-def limit(kind):
-    with World() as world:
-        world.tunnel()
-        server = world.start_ready("srv", os.path.join(TOOLS, "limit"), kind,
-                                   *([STATE + "/limit"] if kind != "transport" else []))
-        world.load(c=max(AT_ONCE), n=WARM, p=WARM)
-        return {kind: {c: timed(world, c, REQUESTS[c], [server.pid]) for c in AT_ONCE}}
+def start_limit(stack, kind, on):
+    """Its host, and its process."""
+    world = stack.enter_context(World())
+    world.tunnel()
+    server = world.start_ready("srv", os.path.join(TOOLS, "limit"), kind,
+                               *([STATE + "/limit"] if kind != "transport" else []))
+    world.load(on=on, c=max(AT_ONCE), n=WARM, p=WARM)
+    return world, [server.pid]
+
+
+def start_ours(stack, peers, warm, on):
+    """A new server that has a few leases: its host, its processes, and its device."""
+    world = stack.enter_context(World())
+    world.tunnel()
+    device = world.device(peers)
+    pids = processes(world.server().pid)
+    world.load(on=on, c=max(AT_ONCE), n=warm, p=warm)
+    return world, pids, device
 
 
 def check(world, device, peers, leases, renewals=0):
@@ -57,70 +72,118 @@ def check(world, device, peers, leases, renewals=0):
                       (leases, renewals, lines, logged))
 
 
-def timed(world, at_once, requests, pids):
+def timed(world, pids, on, at_once, requests, first):
     """
-    Also the processor time of each process for a request, in us: all, and the user part; and how
-    much of the machine's was left.
+    Also the time that each request took, in us, but for those at both ends, where all begin
+    together or fewer are at once; the processor time of each process for a request, in us: all,
+    and the user part; and the machine's, what was left and all, with the load generator's start.
     """
+    os.sync()  # nobody's disk has to write what another has left
     before, machine = cpu_seconds(pids), processor_times()
-    result = world.load(c=at_once, n=requests, p=requests, f=WARM + 1)
+    result = world.load(on=on, c=at_once, n=requests, p=requests, f=first, s=requests)
     result["cpu"] = [[(b - a) / requests * 1e6 for a, b in zip(*both)]
                      for both in zip(before, cpu_seconds(pids))]
-    idle, whole = (b - a for a, b in zip(machine, processor_times()))
-    result["idle"] = idle / whole
+    result["machine"] = [b - a for a, b in zip(machine, processor_times())]
+    result["took"] = [took for _, took in sorted(result.pop("slowest"))[at_once:-at_once]]
     return result
 
 
-def serve(peers, at_once, requests):
-    """Of a new server that has a few leases and has come to rest: new leases, and their renewals."""
-    with World() as world:
-        world.tunnel()
-        device = world.device(peers)
-        pids = processes(world.server().pid)
-        world.load(c=max(AT_ONCE), n=WARM, p=WARM)
+def together(parts, requests):
+    """Of the parts of a round, of so many requests each, one result."""
+    took = sorted(us for part in parts for us in part["took"])
+    left, whole = (sum(times) for times in zip(*(part["machine"] for part in parts)))
+    return {"rate": len(parts) * requests / sum(part["seconds"] for part in parts),
+            "mean": statistics.mean(took),
+            **{key: took[int(share * len(took))]
+               for key, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))},
+            "max": took[-1],
+            "cpu": [[statistics.mean(times) for times in zip(*process)]
+                    for process in zip(*(part["cpu"] for part in parts))],
+            "idle": left / whole}
+
+
+def one_round(on, at_once):
+    """
+    All that is not DHCP, so many at once: by candidate its result, with the durable limit's rate of
+    the same time. A virtual machine is fast at one time and slow at another, so limits and ours run
+    in short parts that follow each other; with few peers in one part, between two of the limit, as
+    a pause would change how often the device is read.
+    """
+    requests, few = REQUESTS[at_once], FEW_REQUESTS[at_once]
+    found = {name: [] for name in (*LIMITS, *OURS)}
+    with contextlib.ExitStack() as stack:
+        hosts = {name: start_limit(stack, name, on) for name in LIMITS}
+        world, pids, device = start_ours(stack, PEERS, WARM, on)
+        small, small_pids, small_device = start_ours(stack, FEW, FEW_WARM, on)
         time.sleep(START)
-        new = timed(world, at_once, requests, pids)
-        check(world, device, peers, WARM + requests)
-        renewed = timed(world, at_once, requests, pids)
-        check(world, device, peers, WARM + requests, requests)
-        return new, renewed
+        for i in range(PARTS):
+            first = WARM + 1 + i * requests
+            order = [*LIMITS, "ours"]
+            for name in order[i % 3:] + order[:i % 3]:
+                for kind in (OURS if name == "ours" else (name,)):
+                    found[kind].append(timed(*hosts.get(kind, (world, pids)), on, at_once,
+                                             requests, first))
+        check(world, device, PEERS, WARM + PARTS * requests, PARTS * requests)
+        results = {name: together(parts, requests) for name, parts in found.items()}
+        for result in results.values():
+            result["limit"] = results["durable"]["rate"]
+        around = [timed(*hosts["durable"], on, at_once, few, FEW_WARM + 1)]
+        for name in SMALL:
+            part = timed(small, small_pids, on, at_once, few, FEW_WARM + 1)
+            results[name] = together([part], few)
+        around.append(timed(*hosts["durable"], on, at_once, few, FEW_WARM + 1))
+        for name in SMALL:
+            results[name]["limit"] = together(around, few)["rate"]
+        check(small, small_device, FEW, FEW_WARM + few, few)
+    return results
 
 
-def ours():
-    found = {name: {} for name in (*OURS, *SMALL)}
-    for c in AT_ONCE:
-        found["new"][c], found["renewals"][c] = serve(PEERS, c, REQUESTS[c])
-        found["few"][c], found["few renewals"][c] = serve(FEW, c, FEW_REQUESTS[c])
-    return found
+def processor():
+    """
+    Which is the load generator's: the first or the last, where the durable limit is higher; and
+    what that was on each. Left to the kernel, in some runs it shares one with the server, and
+    another is idle.
+    """
+    there = sorted(os.sched_getaffinity(0))
+    rates = {there[0]: [], there[-1]: []}
+
+    print("rates: which processor for the load generator", flush=True)
+    with contextlib.ExitStack() as stack:
+        host = start_limit(stack, "durable", None)
+        for _ in range(5):
+            for on, found in rates.items():
+                found.append(timed(*host, on, 16, REQUESTS[16], WARM + 1)["rate"])
+    found = {on: statistics.median(rates[on]) for on in rates}
+    return max(found, key=found.get), found
 
 
-def compare(rounds, servers):
-    """By candidate and number at once: the results of load.c, one of each round."""
+def compare(rounds, servers, on):
+    """
+    By candidate and number at once, the results of a load generator on this processor, one of each
+    round; and by DHCP server the most of each.
+    """
     results = {name: {c: [] for c in AT_ONCE} for name in (*LIMITS, *OURS, *SMALL)}
     others = {name: dhcp.Dhcp(name) for name in servers}
     rates = {name: [] for name in servers}
 
-    def round_of(name):
-        if name in others:
-            rates[name].append(others[name].measure())
-            return
-        for candidate, by_number in (ours() if name == "ours" else limit(name)).items():
-            for c, result in by_number.items():
-                results[candidate][c].append(result)
-
-    order = [*LIMITS, "ours", *servers]
+    order = [*AT_ONCE, *servers]
     for i in range(rounds):
         turn = i % len(order)
-        for name in order[turn:] + order[:turn]:
-            print("rates: round %d of %d: %s" % (i + 1, rounds, name), flush=True)
-            round_of(name)
+        for what in order[turn:] + order[:turn]:
+            print("rates: round %d of %d: %s" % (
+                i + 1, rounds, what if what in others else "%d at once" % what), flush=True)
+            if what in others:
+                rates[what].append(others[what].measure(on))
+                continue
+            for name, result in one_round(on, what).items():
+                results[name][what].append(result)
     return results, rates
 
 
 # ---- what a request costs
 
 # Of one server: how many at once, requests, and the first peer, so that all are new at first.
-PARTS = ((1, 500, 1), (64, 4000, 501))
+COUNTED = ((1, 500, 1), (64, 4000, 501))
 
 
 def count_instructions():
@@ -134,7 +197,7 @@ def count_instructions():
         world.device(PEERS)
         pids = processes(world.server().pid)
         for kind in OURS:
-            for c, count, first in PARTS:
+            for c, count, first in COUNTED:
                 print("rates: instructions: %s, %d at once" % (kind, c), flush=True)
                 _, counts = instructions(pids, lambda c=c, count=count, first=first: world.load(
                     c=c, n=count, p=count, f=first))
@@ -150,7 +213,7 @@ def count_calls():
         world.device(PEERS)
         pids = processes(world.server().pid)
         for kind in OURS:
-            for c, count, first in PARTS:
+            for c, count, first in COUNTED:
                 print("rates: system calls: %s, %d at once" % (kind, c), flush=True)
                 _, counts = calls(pids, lambda c=c, count=count, first=first: world.load(
                     c=c, n=count, p=count, f=first))
@@ -169,7 +232,7 @@ def ratios(above, below):
     return [a / b for a, b in zip(above, below)]
 
 
-def rate_section(results, others, rounds):
+def rate_section(results, others, rounds, on):
     rows = [(title, *(spread(rates_of(results, name, c)) for c in AT_ONCE))
             for name, title in {**LIMITS, **OURS, **SMALL}.items()]
     for name, found in others.items():
@@ -181,9 +244,12 @@ def rate_section(results, others, rounds):
         values.append([best for best, _ in found])
     return ("Leases a second",
             "Requests that were answered in a second, so many at once; for DHCP the most complete "
-            "exchanges of four packets (dhcp.py says how). %d rounds in turn, median (least to "
-            "most). Ours have %s peers; with few, a server also reads the device for its "
-            "decisions. Each new lease is logged.\n\n" % (rounds, number(PEERS)) +
+            "exchanges of four packets (dhcp.py says how). %d rounds, median (least to most); but "
+            "for DHCP and few peers each round is %d parts, in turn with those of the limits. Ours "
+            "have %s peers; with few, a server also reads the device for its decisions (not for "
+            "renewals, which follow the new leases within a second here). Each new lease is "
+            "logged. Load comes from processor %d; servers run where the kernel sees fit.\n\n" %
+            (rounds, PARTS, number(PEERS), on) +
             table(("", "1", "16", "64"), rows) + "\n" +
             plot("rates", "Leases a second, 64 at once", "a second", labels, values))
 
@@ -199,7 +265,7 @@ def ratio_section(results, others):
     for name, least in (("new", 0.85), ("renewals", 0.9), ("few", 0.85), ("few renewals", 0.9)):
         for c in AT_ONCE:
             add(goal("%s, %d at once, to the durable limit" % ({**OURS, **SMALL}[name], c),
-                     ratios(rates_of(results, name, c), rates_of(results, "durable", c)),
+                     ratios(rates_of(results, name, c), [r["limit"] for r in results[name][c]]),
                      at_least=0.7 if c == 1 else least), reasons.lease, name, c)
     for name, least in (("kea", 3), ("kea-quiet", 3), ("dhcpd", 7), ("dnsmasq", 30)):
         if name in others:
@@ -212,7 +278,8 @@ def ratio_section(results, others):
                  ratios([r["p99"] for r in results[name][64]],
                         [r["p99"] for r in results["durable"][64]]), at_most=1.3),
             reasons.latency, name)
-    return ("Ratios", "Each of two figures of the same round.\n\n" +
+    return ("Ratios", "Each of two figures of the same round; with few peers, to the durable limit "
+            "right before and after.\n\n" +
             table(("", "ratio", "goal", ""), rows) +
             ("\nWhere a goal is missed, medians of the rounds:\n\n" + "".join(why) if why else ""))
 
@@ -223,8 +290,9 @@ def latency_section(results):
         for c in AT_ONCE:
             rows.append((title, c, *(number(statistics.median(r[key] for r in results[name][c]))
                                      for key in ("p50", "p90", "p99", "p999", "max"))))
-    return ("Latency", "From connect() to the whole answer, microseconds, medians of the rounds."
-            "\n\n" + table(("", "at once", "p50", "p90", "p99", "p99.9", "most"), rows))
+    return ("Latency", "From connect() to the whole answer, microseconds, of all parts of a round, "
+            "but for the first and last requests of each, as many as are at once; medians of the "
+            "rounds.\n\n" + table(("", "at once", "p50", "p90", "p99", "p99.9", "most"), rows))
 
 
 def instruction_section(found, how):
@@ -268,15 +336,17 @@ def call_section(found):
 
 def run(options):
     servers = [name for name in dhcp.SERVERS if not options.only or name in options.only]
-    results, others = compare(options.rounds, servers)
+    on, pilot = processor()
+    results, others = compare(options.rounds, servers, on)
     counted, how = count_instructions()
     called = count_calls()
     save("rates", {
+        "processor": {"chosen": on, "durable limit, 16 at once, on each": pilot},
         "results": results,
         "dhcp": {name: [{"best": best, "offered and completed": tried} for best, tried in found]
                  for name, found in others.items()},
         "instructions": {"%s %d" % key: value for key, value in counted.items()},
         "calls": {"%s %d" % key: value for key, value in called.items()}})
-    return [rate_section(results, others, options.rounds), ratio_section(results, others),
+    return [rate_section(results, others, options.rounds, on), ratio_section(results, others),
             latency_section(results), instruction_section(counted, how), time_section(results),
             call_section(called)]

@@ -23,29 +23,29 @@ def cpu(results, name, c, process=0):
 
 
 def lease(results, name, c):
-    each, limit = (1e6 / median(results, of, c, "rate") for of in (name, "durable"))
+    each, limit = (1e6 / median(results, name, c, key) for key in ("rate", "limit"))
     sync = 1e6 / median(results, "durable", 1, "rate") - 1e6 / median(results, "transport", 1,
                                                                      "rate")
     ours, theirs = cpu(results, name, c, ENGINE), cpu(results, "durable", c)
     text = ("one is answered every %s us, at the limit every %s. Of that the engine works for %s "
             "and waits for %s us; the limit's process works for %s and waits for %s. The monitor "
-            "works for %s us. With load generator, device and disk, %.0f %% of the machine's "
-            "processors were left (at the limit %.0f). " %
+            "works for %s us. With load generator, its start, device and disk, %.0f %% of the "
+            "machine's processors were left (at the limit %.0f). " %
             (*(number(us) for us in (each, limit, ours, each - ours, theirs, limit - theirs,
                                      cpu(results, name, c, MONITOR))),
              *(100 * median(results, of, c, "idle") for of in (name, "durable"))))
-    if name.startswith("few"):
+    if name == "few":
         text += ("Here the device is read for decisions, for which up to a twentieth of the time "
                  "is meant; who asks waits for that, and with %d at once all do. " % c)
     if name in ("new", "few"):
         text += ("Requests that are decided together share four changes of process, one after "
                  "another: from the engine to the monitor, to the device's process, and back by "
-                 "the same way. They begin before the one fdatasync(), which takes %s us when "
-                 "alone, and where a processor is free they go on meanwhile; what is left of them "
-                 "then is waited for." % number(sync))
+                 "the same way. That is done while the engine waits for one fdatasync() (at the "
+                 "limit %s us, when alone), mostly on its processor, so that it goes on later; "
+                 "and who comes meanwhile is decided after that." % number(sync))
     else:
-        text += ("It does not leave the engine, and waits for one fdatasync() (%s us when alone), "
-                 "as at the limit: what is more is the engine's own work, or waiting for a "
+        text += ("It does not leave the engine, and waits for one fdatasync() (at the limit %s "
+                 "us, when alone): what is more is the engine's own work, or waiting for a "
                  "processor." % number(sync))
     return text
 

@@ -165,15 +165,17 @@ def start_section(peers, starts):
 
 def pool_section(found):
     first, last = ([statistics.median(one[key]) for one in found] for key in ("first", "last"))
-    rows = [("first %d" % pools.SAMPLE, spread(first), "", ""),
-            ("last %d" % pools.SAMPLE, spread(last), "", ""),
+    rows = [("first", spread(first), "", ""),
+            ("last", spread(last), "", ""),
             ("the very last", spread([one["last"][-1] for one in found]), "", ""),
             goal("last to first", [b / a for a, b in zip(first, last)], at_most=1.1)]
     return ("The last address of a /16",
-            "New leases of IPv4 addresses, us, one at a time, after %d others of that kind; the "
-            "pool is empty before the first, and full after the last. Medians of %d, and their "
-            "spread over the rounds; no slower (the goal) counts up to 1.1 times.\n\n" %
-            (pools.ALONE, pools.SAMPLE) + table(("", "us, or ratio", "goal", ""), rows))
+            "New leases of IPv4 addresses, us, one at a time: the last %d of a pool, after which it "
+            "is full; and as many of another server, the first of such a pool, in turn with those "
+            "in %d parts, without the first %d of each. Medians, and their spread over the rounds; "
+            "no slower (the goal) counts up to 1.1 times.\n\n" %
+            (pools.PARTS * pools.SAMPLE, pools.PARTS, pools.SKIPPED) +
+            table(("", "us, or ratio", "goal", ""), rows))
 
 
 def run(options):

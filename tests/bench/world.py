@@ -174,10 +174,13 @@ class World:
 
     # ---- programs
 
-    def load_command(self, **options):
-        """Of load.c: c (at once), n (requests), f (first peer), p (peers), r (a second), ..."""
+    def load_command(self, on=None, **options):
+        """
+        Of load.c: c (at once), n (requests), f (first peer), p (peers), r (a second), ...; on: the
+        processor for it, or wherever the kernel sees fit.
+        """
         args = [word for key, value in options.items() for word in ("-" + key, value)]
-        return self.command("cli", [os.path.join(TOOLS, "load"), *args])
+        return self.command("cli", [*bound(on), os.path.join(TOOLS, "load"), *args])
 
     def load(self, refused=False, **options):
         """What it prints. A request that fails is a failure, but where they may be refused."""
@@ -213,6 +216,11 @@ class World:
     def log(self):
         with open(os.path.join(self.folder, "log"), encoding="utf-8") as log:
             return log.read()
+
+
+def bound(processor):
+    """What a command begins with, to run on this processor alone; nothing for None."""
+    return [] if processor is None else ["taskset", "--cpu-list", processor]
 
 
 def listens(world, server):

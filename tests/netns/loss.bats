@@ -23,16 +23,23 @@ lossy() {
 	EOF
 }
 
-whole() { # HOST: nothing is lost any more; something was.
-	on "$1" nft list table inet loss | grep -q 'counter packets [1-9]'
-	on "$1" nft delete table inet loss
+whole() { # HOST...: nothing is lost any more; with one of them at least something was.
+	local host lost=0
+	for host; do
+		if on "$host" nft list table inet loss | grep -q 'counter packets [1-9]'; then
+			lost=1
+		fi
+		on "$host" nft delete table inet loss
+	done
+	((lost))
 }
 
 @test "a third of all packets lost, each way: leases of four clients are renewed, none is missing" {
 	local host
 	local -A four six
 	star "fe80::/128" c1 c2 c3 c4
-	up_server pool "$POOLS" lease-time 40
+	# Of exchanges of 10 s some 7 % fail; there is time for three of them before a lease ends.
+	up_server pool "$POOLS" lease-time 64
 	for host in c1 c2 c3 c4; do
 		wgq "$host" up wg0
 		four[$host]=$(v4 "$host") six[$host]=$(v6 "$host")
@@ -41,10 +48,10 @@ whole() { # HOST: nothing is lost any more; something was.
 	for host in srv c1 c2 c3 c4; do
 		lossy "$host" 30
 	done
-	sleep 62 # three renewals
-	for host in srv c1 c2 c3 c4; do
-		whole "$host"
-	done
+	sleep 68 # two renewals
+	whole srv
+	# A client alone gets so few packets that it may have had them all.
+	whole c1 c2 c3 c4
 	for host in c1 c2 c3 c4; do
 		bound "$host" "${four[$host]}" "${six[$host]}"
 		not lost "$host"

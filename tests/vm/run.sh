@@ -16,10 +16,10 @@ possible() (
 [[ $1 != possible ]] || { possible; exit; }
 possible || { echo "1..0 # SKIP kernels are had from Debian by apt, for x86_64" && exit 0; }
 
-limit=1200 which="--filter-tags vm tests/netns"
+limit=2400 which="--filter-tags vm tests/netns"
 if [[ -n ${2-} ]]; then
 	mapfile -t files < <(grep -L "^[[:space:]]load many" tests/netns/*.bats)
-	limit=10800 which=${files[*]}
+	limit=14400 which=${files[*]}
 fi
 programs=()
 for file in wg-dynamic wg wg-quick ${2:+asan/wg-dynamic asan/hostile hostile clock.so}; do

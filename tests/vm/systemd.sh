@@ -104,4 +104,4 @@ cat >"$ROOT/init" <<-'EOF_'
 EOF_
 chmod +x "$ROOT/init"
 
-tests/vm/vm.sh -t 600 -k "${1:-bookworm}" -f "$ROOT:/" true
+tests/vm/vm.sh -t 2400 -k "${1:-bookworm}" -f "$ROOT:/" true

@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "client-report.h"
+#include "client-status.h"
 #include "daemon.h"
 #include "holding.h"
 #include "log.h"

@@ -17,9 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "client-status.h"
 #include "control.h"
-#include "encoding.h"
 #include "loop.h"
 
 enum {
@@ -40,13 +39,9 @@ struct client {
 	struct channel channel;
 	struct watch monitor;
 	struct control control;
-	struct client_start start; /* type 0: not yet come */
-	struct client_network network; /* what is configured */
 	struct watch calls; /* fd 0: none */
 	uint64_t called; /* when last */
-	struct lifecycle lifecycle;
-	uint64_t began; /* ms */
-	char said[ERRMSG_LEN]; /* by the server with its last response, why it refuses */
+	struct client_status status; /* its start has type 0: not yet come */
 
 	/* the exchange under way */
 	struct watch server;
@@ -96,12 +91,12 @@ static void tell_change(const struct lifecycle_actions *actions)
 		.head.type = CLIENT_CHANGE,
 		.set = actions->set,
 		.report = actions->report,
-		.lease = client.lifecycle.lease,
-		.options = client.lifecycle.options,
+		.lease = client.status.lifecycle.lease,
+		.options = client.status.lifecycle.options,
 		.unasked = client.request.command == COMMAND_REQUEST_IP ?
 				   client.response.unasked : 0,
-		.lease_time = client.lifecycle.lease_time,
-		.failure = client.lifecycle.failure,
+		.lease_time = client.status.lifecycle.lease_time,
+		.failure = client.status.lifecycle.failure,
 	};
 
 	tell(&change.head, sizeof(change));
@@ -143,7 +138,7 @@ static void happens(const struct lifecycle_event *event)
 {
 	struct lifecycle_actions actions;
 
-	lifecycle_event(&client.lifecycle, now_ms(), event, &actions);
+	lifecycle_event(&client.status.lifecycle, now_ms(), event, &actions);
 	if (actions.cancel || actions.ask)
 		exchange_drop();
 	if (actions.set || actions.report)
@@ -203,7 +198,7 @@ static void exchange_whole(void)
 
 	clock_gettime(CLOCK_REALTIME, &wall);
 	event.wall = (uint64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
-	memcpy(client.said, client.response.errmsg, sizeof(client.said));
+	memcpy(client.status.said, client.response.errmsg, sizeof(client.status.said));
 	client.phase = PHASE_CLOSING;
 	client.closing_until = now_ms() + CLOSING_MS;
 	happens(&event);
@@ -318,213 +313,6 @@ static void calls_came(int fd)
 	}
 }
 
-/* --- status --- */
-
-void client_failure_text(char *buf, size_t size, const struct failure *failure)
-{
-	switch (failure->kind) {
-	case FAILURE_SOCKET:
-		snprintf(buf, size, "no socket: %s", strerror(failure->error));
-		break;
-	case FAILURE_CONNECT:
-		snprintf(buf, size, "cannot connect to the server: %s", strerror(failure->error));
-		break;
-	case FAILURE_CONNECT_TIMEOUT:
-		snprintf(buf, size, "the server is not reachable: timed out");
-		break;
-	case FAILURE_ANSWER_TIMEOUT:
-		snprintf(buf, size, "the server took the connection, but does not answer");
-		break;
-	case FAILURE_CLOSED:
-		snprintf(buf, size, "the server closed the connection without a whole answer%s%s",
-			 failure->error ? ": " : "",
-			 failure->error ? strerror(failure->error) : "");
-		break;
-	case FAILURE_MALFORMED:
-		snprintf(buf, size, "the server's answer is malformed");
-		break;
-	case FAILURE_LATE:
-		snprintf(buf, size, "the lease was over when it came");
-		break;
-	case FAILURE_REFUSED:
-		snprintf(buf, size, "the server refused: %s", status_message(failure->status));
-		break;
-	default:
-		*buf = '\0';
-	}
-}
-
-static unsigned long long seconds_until(uint64_t at)
-{
-	uint64_t now = now_ms();
-
-	return at > now ? (at - now) / 1000 : 0;
-}
-
-static size_t status_lease(char *buf, size_t size)
-{
-	const struct lifecycle *l = &client.lifecycle;
-	char text[CIDR_STRLEN];
-	size_t len = 0;
-
-	for (int v = V4; v < FAMILIES; ++v) {
-		if (l->lease.ip[v].family)
-			len += snprintf(buf + len, size - len, "ip=%s\n",
-					cidr_format(text, &l->lease.ip[v]));
-	}
-	if (lifecycle_holds(l) && l->lease_time)
-		len += snprintf(buf + len, size - len, "lease_time=%u\n", l->lease_time);
-	if (l->state == LIFECYCLE_BOUND || l->state == LIFECYCLE_WAITING ||
-	    l->state == LIFECYCLE_RETRYING)
-		len += snprintf(buf + len, size - len, "request_in=%llu\n",
-				seconds_until(lifecycle_deadline(l)));
-	if (lifecycle_holds(l))
-		len += snprintf(buf + len, size - len, "expires_in=%llu\n",
-				seconds_until(l->lease.until));
-	return len;
-}
-
-/* In the server's own words too, where they are other than the protocol's. */
-static size_t status_error(char *buf, size_t size)
-{
-	const struct failure *failure = &client.lifecycle.failure;
-	bool own = failure->kind == FAILURE_REFUSED && *client.said &&
-		   strcmp(client.said, status_message(failure->status));
-	char text[256];
-
-	client_failure_text(text, sizeof(text), failure);
-	if (!*text)
-		return 0;
-	return snprintf(buf, size, "last_error=%s%s%s\n", text, own ? ": " : "",
-			own ? client.said : "");
-}
-
-static const char failure_counters[FAILURE_REFUSED][28] = {
-	[FAILURE_SOCKET] = "failures_socket",
-	[FAILURE_CONNECT] = "failures_connect",
-	[FAILURE_CONNECT_TIMEOUT] = "failures_connect_timeout",
-	[FAILURE_ANSWER_TIMEOUT] = "failures_answer_timeout",
-	[FAILURE_CLOSED] = "failures_closed",
-	[FAILURE_MALFORMED] = "failures_malformed",
-	[FAILURE_LATE] = "failures_late",
-};
-
-static const char refusal_counters[STATUS_LATER + 1][24] = {
-	[STATUS_INVALID] = "refusals_invalid",
-	[STATUS_UNSUPPORTED] = "refusals_unsupported",
-	[STATUS_UNAVAILABLE] = "refusals_unavailable",
-	[STATUS_LATER] = "refusals_later",
-};
-
-static size_t status_counters(char *buf, size_t size)
-{
-	const struct lifecycle_counters *c = &client.lifecycle.counters;
-	size_t len = control_counter(buf, size, "uptime", (now_ms() - client.began) / 1000);
-
-	len += control_counter(buf + len, size - len, "requests", c->requests);
-	len += control_counter(buf + len, size - len, "grants", c->grants);
-	len += control_counter(buf + len, size - len, "renewals", c->renewals);
-	len += control_counter(buf + len, size - len, "expiries", c->expiries);
-	len += control_counter(buf + len, size - len, "calls", c->calls);
-	len += control_counter(buf + len, size - len, "reloads", client.network.reloads);
-	for (int i = FAILURE_NONE + 1; i < FAILURE_REFUSED; ++i)
-		len += control_counter(buf + len, size - len, failure_counters[i], c->failures[i]);
-	for (int i = STATUS_OK + 1; i <= STATUS_LATER; ++i)
-		len += control_counter(buf + len, size - len, refusal_counters[i], c->refusals[i]);
-	return len;
-}
-
-static size_t status_first(char *buf)
-{
-	char hex[WG_KEY_LEN_HEX], link_local[CIDR_STRLEN];
-	size_t len;
-
-	key_to_hex(hex, client.start.server);
-	len = snprintf(buf, CONTROL_CHUNK,
-		       "interface=%.16s\nrole=client\nstate=%s\nserver_public_key=%s\n"
-		       "link_local=%s\n",
-		       client.start.interface, lifecycle_name(client.lifecycle.state), hex,
-		       cidr_format_ip(link_local, &client.start.link_local));
-	len += status_lease(buf + len, CONTROL_CHUNK - len);
-	return len + status_error(buf + len, CONTROL_CHUNK - len);
-}
-
-static size_t status_route(char *buf, uint64_t i)
-{
-	char text[CIDR_STRLEN];
-	size_t len = 0;
-
-	cidr_format(text, &client.network.options.route[i]);
-	if (!client.network.waiting[i])
-		len = snprintf(buf, CONTROL_LINE, "route=%s\n", text);
-	if (client.network.allowed[i])
-		len += snprintf(buf + len, CONTROL_LINE - len, "allowed_ip=%s\n", text);
-	return len;
-}
-
-/* What is configured beside routes. */
-static size_t status_rest(char *buf)
-{
-	char text[OPTIONS_TEXT];
-	size_t len = options_encode(text, &client.network.options, WANT_DNS | WANT_MTU);
-
-	memcpy(buf, text, len);
-	return len;
-}
-
-static size_t status_refused(char *buf, uint64_t i)
-{
-	char text[CIDR_STRLEN];
-
-	return snprintf(buf, CONTROL_LINE, "refused=%s\n",
-			cidr_format(text, &client.network.refused[i]));
-}
-
-/* The cursor: 0, each route and each refusal there may be, counted from 1, then the rest. */
-enum {
-	STATUS_REFUSED = 1 + OPTIONS_ROUTES,
-	STATUS_REST = STATUS_REFUSED + CLIENT_REFUSED,
-	STATUS_COUNTERS,
-	STATUS_END,
-};
-
-/* What goes line by line, as far as there is room. */
-static size_t status_lines(char *buf, uint64_t *cursor)
-{
-	size_t len = 0;
-
-	for (; *cursor < STATUS_REST && len < CONTROL_CHUNK - CONTROL_LINE; ++*cursor) {
-		uint64_t i = *cursor < STATUS_REFUSED ? *cursor - 1 : *cursor - STATUS_REFUSED;
-
-		if (*cursor < STATUS_REFUSED && i < client.network.options.routes)
-			len += status_route(buf + len, i);
-		else if (*cursor >= STATUS_REFUSED && i < client.network.refusals)
-			len += status_refused(buf + len, i);
-	}
-	return len;
-}
-
-static size_t status_fill(void *data, uint64_t *cursor, char *buf)
-{
-	size_t len = 0;
-
-	(void)data;
-	if (!*cursor) {
-		++*cursor;
-		return status_first(buf);
-	}
-	len = status_lines(buf, cursor);
-	if (!len && *cursor == STATUS_REST) {
-		*cursor = STATUS_COUNTERS;
-		len = status_rest(buf);
-	}
-	if (!len && *cursor == STATUS_COUNTERS) {
-		*cursor = STATUS_END;
-		len = status_counters(buf, CONTROL_CHUNK);
-	}
-	return len;
-}
-
 /* --- from the monitor --- */
 
 static void start(const struct client_start *message, int fd)
@@ -535,17 +323,18 @@ static void start(const struct client_start *message, int fd)
 		.up = message->up,
 	};
 
-	client.start = *message;
-	client.began = now_ms();
-	lifecycle_init(&client.lifecycle, message->seed, message->want);
-	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, status_fill, NULL, NULL))
+	client.status.start = *message;
+	client.status.began = now_ms();
+	lifecycle_init(&client.status.lifecycle, message->seed, message->want);
+	if (fd >= 0 && !control_open(&client.control, &client.loop, fd, client_status_fill, NULL,
+				     &client.status))
 		close(fd);
 	happens(&event);
 }
 
 static void link_came(const struct client_link *link)
 {
-	memcpy(client.start.server, link->server, KEY_LEN);
+	memcpy(client.status.start.server, link->server, KEY_LEN);
 	happens_only(link->up ? EVENT_UP : EVENT_DOWN);
 }
 
@@ -562,7 +351,7 @@ static void message_came(const union message_buffer *message, int fd)
 		link_came((const struct client_link *)message);
 		break;
 	case CLIENT_NETWORK:
-		client.network = *(const struct client_network *)message;
+		client.status.network = *(const struct client_network *)message;
 		break;
 	case CLIENT_CALLS:
 		calls_came(fd);
@@ -594,15 +383,15 @@ static uint64_t turn(void *data)
 	uint64_t now = now_ms(), at, control_at = NEVER;
 
 	(void)data;
-	if (!client.start.head.type)
+	if (!client.status.start.head.type)
 		return NEVER;
-	if (lifecycle_deadline(&client.lifecycle) <= now)
+	if (lifecycle_deadline(&client.status.lifecycle) <= now)
 		happens_only(EVENT_TIME);
 	if (client.phase == PHASE_CLOSING && client.closing_until <= now)
 		exchange_drop();
 	if (client.control.loop)
 		control_at = control_turn(&client.control, now);
-	at = lifecycle_deadline(&client.lifecycle);
+	at = lifecycle_deadline(&client.status.lifecycle);
 	if (client.phase == PHASE_CLOSING && client.closing_until < at)
 		at = client.closing_until;
 	return sooner(at, control_at);

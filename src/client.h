@@ -88,7 +88,4 @@ extern const struct message_rule client_monitor_rules[CLIENT_TYPES];
 /* The engine: runs on its end of the channel until told to stop. Returns its exit status. */
 int client_engine(int channel_fd);
 
-/* Writes what a failure means, for people, without a full stop. */
-void client_failure_text(char *buf, size_t size, const struct failure *failure);
-
 #endif

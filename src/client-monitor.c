@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The monitor of the client (client.c says what the processes are): checks the interface when
- * it starts, makes the sockets, sets the addresses, follows the link, and tells people. It
- * believes nothing that the engine says.
+ * The monitor of the client (client.c says what the processes are), while it runs: it checks the
+ * interface at the start, makes the sockets, follows the link, and sees to what the host and the
+ * user do. client-orders.c carries out what the engine wants.
  */
 
 #include <errno.h>
@@ -19,55 +19,27 @@
 #include <unistd.h>
 
 #include "client-interface.h"
+#include "client-monitor.h"
 #include "client-report.h"
 #include "client-socket.h"
-#include "client-words.h"
-#include "client.h"
 #include "control.h"
 #include "daemon.h"
 #include "dynamic.h"
-#include "holding.h"
-#include "hook.h"
 #include "log.h"
 #include "net.h"
-#include "network.h"
-#include "runner.h"
 #include "sandbox.h"
-#include "supervisor.h"
 
 enum {
 	STOP_MS = LIFECYCLE_RELEASE_MS + 500, /* for the engine to end in order */
 	LOOK_MS = 1000, /* from one look at the host's networks to the next, at least */
 	LOOK_SHARE = 10, /* of the time, looks may take one part in so many */
 	CHECK_MS = 30000, /* from one look at the peers to the next */
-	EXPIRY_MS = 1000, /* for the engine to have addresses removed whose lease has ended */
 	FILES = 32, /* that the engine may have open */
 	LOG_BURST = 512, /* lines: more than any one answer of a server is worth */
 	LOG_RATE = 1, /* a second */
 };
 
-struct monitor {
-	struct loop loop;
-	struct supervisor supervisor;
-	struct watch signals, events, routes, parent;
-	struct client_words words;
-	struct client_setup setup;
-	struct lifecycle_lease lease; /* what is held */
-	struct lifecycle_lease before; /* what was, before the last change */
-	struct holding holding; /* of it, what the interface shall have */
-	struct network network;
-	struct runner runner;
-	struct hook hook;
-	struct failure failure; /* the last that was reported */
-	int control; /* the listening socket */
-	bool up, gone; /* of the interface */
-	bool waiting; /* for the first addresses */
-	uint64_t wait_until, stop_at, look_at, check_at; /* NEVER */
-	uint64_t look_after; /* at the host's networks, not again before */
-	uint32_t reloads;
-};
-
-static struct monitor monitor; /* large, and zero: so it takes no room in the file */
+static struct client_monitor monitor; /* large, and zero: so it takes no room in the file */
 
 const struct message_rule client_monitor_rules[CLIENT_TYPES] = {
 	[CLIENT_CONNECT] = { sizeof(struct client_connect), 0, 0, false },
@@ -76,19 +48,6 @@ const struct message_rule client_monitor_rules[CLIENT_TYPES] = {
 };
 
 /* --- to the engine --- */
-
-static void tell_network(void)
-{
-	struct client_network network = {
-		.head.type = CLIENT_NETWORK,
-		.reloads = monitor.reloads,
-	};
-
-	network_shown(&monitor.network, &network.options, network.waiting);
-	memcpy(network.allowed, monitor.network.now.allowed, sizeof(network.allowed));
-	network.refusals = network_refused(&monitor.network, network.refused);
-	supervisor_send(&monitor.supervisor, &network.head, sizeof(network), -1);
-}
 
 static void tell_link(void)
 {
@@ -110,94 +69,6 @@ static void stop(void)
 	monitor.stop_at = now_ms() + STOP_MS;
 	if (supervisor_send(&monitor.supervisor, &order.head, sizeof(order), -1))
 		monitor.loop.stop = true;
-}
-
-/* --- orders of the engine --- */
-
-static bool lease_any(const struct lifecycle_lease *lease)
-{
-	return lease->ip[V4].family || lease->ip[V6].family;
-}
-
-/* When the monitor itself removes what is held. */
-static uint64_t expiry(void)
-{
-	return lease_any(&monitor.lease) ? monitor.lease.until + EXPIRY_MS : NEVER;
-}
-
-/* The lease, and what came with it, from now on. Returns whether its addresses are there. */
-static bool hold(const struct lifecycle_lease *lease, const struct options *options)
-{
-	struct lifecycle_lease set = *lease;
-	bool there;
-
-	monitor.lease = *lease;
-	if (!lease_any(lease))
-		network_clear(&monitor.network);
-	if (!(monitor.words.accept.words & ACCEPT_ADDRESS))
-		memset(&set.ip, 0, sizeof(set.ip));
-	network_addresses(&monitor.network, set.ip, monitor.holding.lease.ip);
-	there = holding_set(&monitor.holding, &set, now_ms());
-	if (lease_any(lease))
-		network_set(&monitor.network, options);
-	tell_network();
-	return there;
-}
-
-static void hold_nothing(void)
-{
-	static const struct options no_options;
-	const struct lifecycle_lease nothing = { 0 };
-
-	hold(&nothing, &no_options);
-}
-
-/* False for what can't be, or is over. */
-static bool lease_set(const struct client_change *change)
-{
-	const struct lifecycle_lease *lease = &change->lease;
-	struct options options;
-	uint64_t now = now_ms();
-
-	/* A delay of ours may have eaten up what was left: what is held ends by itself. */
-	if (lease_any(lease) && lease->until <= now)
-		return false;
-	if (!lifecycle_lease_valid(lease, now) || !options_valid(&change->options)) {
-		log_line(LOG_ERR, "the engine wants what no lease can have: ignored");
-		return false;
-	}
-	monitor.before = monitor.lease;
-	if (hold(lease, &change->options) && lease_any(lease))
-		monitor.waiting = false;
-	network_told(&monitor.network, &options);
-	if (lease_any(lease))
-		hook_lease(&monitor.hook, lease, change->lease_time, &options);
-	else if (monitor.stop_at == NEVER) /* else when all is undone */
-		hook_end(&monitor.hook, change->report == REPORT_EXPIRED ? HOOK_EXPIRED :
-						HOOK_RELEASED);
-	return true;
-}
-
-/* The engine, which should have, has not: it is being started again, or hangs. */
-static void expire(uint64_t now)
-{
-	const struct client_change ended = { .report = REPORT_EXPIRED };
-
-	if (expiry() > now)
-		return;
-	monitor.before = monitor.lease;
-	hold_nothing();
-	client_report(&ended, &monitor.setup, &monitor.lease, &monitor.before);
-	hook_end(&monitor.hook, HOOK_EXPIRED);
-}
-
-static void change(const struct client_change *change)
-{
-	if (change->set && !lease_set(change))
-		return;
-	if (change->report == REPORT_FAILED)
-		monitor.failure = change->failure;
-	client_report(change, &monitor.setup, &monitor.lease, &monitor.before);
 }
 
 /* --- the interface --- */
@@ -339,7 +210,7 @@ static void engine_up(struct supervisor *supervisor)
 	if (getrandom(&start.seed, sizeof(start.seed), GRND_NONBLOCK) < 0)
 		start.seed = now_ms(); /* spreads clients in time, protects nothing */
 	supervisor_send(supervisor, &start.head, sizeof(start), monitor.control);
-	tell_network();
+	client_tell_network(&monitor);
 	if (monitor.up)
 		client_socket_calls(&monitor.setup, supervisor);
 }
@@ -361,7 +232,7 @@ static void engine_message(struct supervisor *supervisor, const union message_bu
 					      (const struct client_connect *)message);
 		break;
 	case CLIENT_CHANGE:
-		change((const struct client_change *)message);
+		client_change(&monitor, (const struct client_change *)message);
 		break;
 	case CLIENT_FINISHED:
 		if (monitor.stop_at != NEVER)
@@ -461,7 +332,7 @@ static void look_again(uint64_t now)
 	}
 	cost = now_ms() - now;
 	monitor.look_after = now + (cost > LOOK_MS / LOOK_SHARE ? cost * LOOK_SHARE : LOOK_MS);
-	tell_network();
+	client_tell_network(&monitor);
 	tell_hook();
 }
 
@@ -490,7 +361,7 @@ static uint64_t turn(void *data)
 	uint64_t now = now_ms(), at, check;
 
 	(void)data;
-	expire(now);
+	client_expire(&monitor, now);
 	check = routes_turn(now);
 	if (monitor.network.pushed.routes && !monitor.routes.added)
 		look_soon(); /* which then waits for changes */
@@ -505,7 +376,7 @@ static uint64_t turn(void *data)
 		monitor.loop.stop = true;
 	if (monitor.supervisor.lost)
 		monitor.loop.stop = true;
-	at = sooner(sooner(at, expiry()), sooner(monitor.look_at, check));
+	at = sooner(sooner(at, client_expiry(&monitor)), sooner(monitor.look_at, check));
 	return sooner(at, sooner(monitor.stop_at, monitor.wait_until));
 }
 
@@ -513,9 +384,14 @@ static uint64_t turn(void *data)
 static void default_added(void)
 {
 	holding_restore(&monitor.holding, now_ms());
-	tell_network();
+	client_tell_network(&monitor);
 	if (monitor.stop_at == NEVER)
 		tell_hook();
+}
+
+static void resolver_changed(void)
+{
+	client_tell_network(&monitor);
 }
 
 static void network_start(void)
@@ -534,7 +410,7 @@ static void network_start(void)
 		.words = &monitor.words,
 		.runner = &monitor.runner,
 		.default_added = default_added,
-		.resolver_changed = tell_network,
+		.resolver_changed = resolver_changed,
 	};
 	network_adopt(&monitor.network);
 }
@@ -609,8 +485,8 @@ static void interface_start(void)
 	if (ret)
 		log_line(LOG_ERR, "cannot read the interface's addresses: %s", strerror(-ret));
 	monitor.lease = monitor.holding.lease;
-	if (!lease_any(&monitor.lease) || !(monitor.words.accept.words & ACCEPT_ADDRESS))
-		hold_nothing();
+	if (!client_holds(&monitor) || !(monitor.words.accept.words & ACCEPT_ADDRESS))
+		client_hold_nothing(&monitor);
 }
 
 static void end(void)
@@ -619,7 +495,7 @@ static void end(void)
 	hook_skip(&monitor.hook);
 	if (monitor.gone)
 		network_gone(&monitor.network);
-	hold_nothing();
+	client_hold_nothing(&monitor);
 	network_end(&monitor.network);
 	hook_end(&monitor.hook, HOOK_RELEASED);
 	runner_drain(&monitor.runner);

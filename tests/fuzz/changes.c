@@ -43,6 +43,7 @@ static uint64_t fake_now(void);
 #define client_socket_connect fake_connect
 #define supervisor_send fake_send
 #define now_ms fake_now
+#include "../../src/client-orders.c"
 #include "../../src/client-monitor.c"
 #undef now_ms
 

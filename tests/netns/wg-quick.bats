@@ -114,3 +114,52 @@ interrupted() { # SIGNAL -|"" ALLOWEDIPS: to the process group, or to wg-quick a
 @test "up ended by SIGTERM to wg-quick alone leaves nothing behind" {
 	interrupted TERM "" "fe80::/128"
 }
+
+# Each tunnel has a server at fe80::.
+@test "a host with three tunnels, client in two of them and server in one" {
+	local host n=0 link_local
+	star "fe80::/128" c1 c2
+	up_server pool "$POOLS" lease-time 8
+	link_local=$(on srv wg dynamic address "${PUB[srv]}")
+	for host in c1 c2; do
+		wgq "$host" up wg0
+		((++n))
+		conf "$host" wg1 <<-EOF
+			[Interface]
+			PrivateKey = ${KEY[$host]}
+			ListenPort = 51821
+			Address = 203.0.113.$((n * 64 + 1))/26
+			Pool = 203.0.113.$((n * 64))/26
+			LeaseTime = 8
+
+			[Peer]
+			PublicKey = ${PUB[srv]}
+			AllowedIPs = $link_local/128
+		EOF
+		wgq "$host" up wg1
+		conf srv "wg$n" <<-EOF
+			[Interface]
+			PrivateKey = ${KEY[srv]}
+			Address = auto
+
+			[Peer]
+			PublicKey = ${PUB[$host]}
+			AllowedIPs = fe80::/128
+			Endpoint = ${IP[$host]}:51821
+		EOF
+		wgq srv up "wg$n"
+	done
+	in_all() { # each client has its address, and its server is at its end.
+		bound c1 && bound c2 && [[ $(addrs srv wg1) == 203.0.113.*/32 ]] &&
+			[[ $(addrs srv wg2) == 203.0.113.*/32 ]]
+	}
+	in_all
+	# What going down has taken away is put back, beside what the others have.
+	on srv ip link set wg2 down
+	on srv ip link set wg2 up
+	sleep 10 # longer than a lease
+	in_all
+	wgq srv down wg1
+	sleep 10
+	[[ $(addrs srv wg2) == 203.0.113.*/32 ]]
+}

@@ -42,6 +42,14 @@ scripts() {
 	shellcheck "${list[@]}"
 }
 
+astray() {
+	grep -n -A1 -r --include="*.bats" "^# bats test_tags=" tests | grep -v -e ":# bats " -e "-@test " -e "^--$"
+}
+
+@test "each tag is that of the test in the next line" {
+	none astray
+}
+
 @test "mandoc finds nothing in the man pages" {
 	local pages
 	mapfile -t pages < <(grep -L '^\.so ' man/*)

@@ -219,7 +219,6 @@ ask_much() { # HOST
 	spawn "$1" asks /usr/bin/python3 "$NETNS/raw.py" client "$requests"
 }
 
-# bats test_tags=vm
 # So many that it takes longer to read the device.
 strangers() { # NUMBER: peers that never come.
 	/usr/bin/python3 -c 'import base64, os, sys
@@ -282,6 +281,7 @@ for i in range(int(sys.argv[1])):
 	[ "$output" = "wg-dynamic: wg0: cannot release: Connection timed out" ]
 }
 
+# bats test_tags=vm
 @test "a peer that is removed while it asks is not brought back, nor when its lease ends" {
 	local host monitor
 	star "fe80::/128" c1 c2 c3

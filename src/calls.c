@@ -80,15 +80,13 @@ static bool differs(const char *before, uint32_t before_len, const char *now, ui
 static bool gets_else(const struct policy *before, const struct policy *now,
 		      const struct lease *lease, enum compared common[static WANT_ALL + 1])
 {
-	enum compared own, *known = &common[lease->want & WANT_ALL];
+	enum compared alone = UNKNOWN, *known;
 	uint32_t a_len, b_len;
-	const char *a = policy_text(before, lease->key, &a_len);
-	const char *b = policy_text(now, lease->key, &b_len);
+	bool a_own, b_own;
+	const char *a = policy_text(before, lease->key, &a_len, &a_own);
+	const char *b = policy_text(now, lease->key, &b_len, &b_own);
 
-	if ((before->head && a != before->text) || b != now->text) {
-		own = UNKNOWN;
-		known = &own;
-	}
+	known = a_own || b_own ? &alone : &common[lease->want & WANT_ALL];
 	if (*known == UNKNOWN)
 		*known = differs(a, a_len, b, b_len, lease->want) ? ELSE : SAME;
 	return *known == ELSE;

@@ -110,14 +110,16 @@ static int find_reservation(const void *ip, const void *reservation)
 }
 
 const char *policy_text(const struct policy *policy, const uint8_t key[static KEY_LEN],
-			uint32_t *len)
+			uint32_t *len, bool *own)
 {
 	const struct policy_peer *peer;
 
 	*len = 0;
+	*own = false;
 	if (!policy->head)
 		return "";
 	peer = bsearch(key, policy->peers, policy->head->peers, sizeof(*peer), find_peer);
+	*own = peer;
 	*len = peer ? peer->len : policy->head->len;
 	return policy->text + (peer ? peer->at : 0);
 }
@@ -126,7 +128,8 @@ void policy_options(const struct policy *policy, const uint8_t key[static KEY_LE
 		    struct options *options)
 {
 	uint32_t len;
-	const char *text = policy_text(policy, key, &len);
+	bool own;
+	const char *text = policy_text(policy, key, &len, &own);
 
 	memset(options, 0, sizeof(*options));
 	settings_decode(options, text, len);

@@ -40,9 +40,9 @@ int policy_make(const struct settings *settings);
 int policy_map(struct policy *policy, int fd);
 void policy_unmap(struct policy *policy);
 
-/* The lines of what this peer gets, *len bytes: the same for all without a section of their own. */
+/* The lines of what this peer gets, *len bytes; *own: it has a section of its own in the file. */
 const char *policy_text(const struct policy *policy, const uint8_t key[static KEY_LEN],
-			uint32_t *len);
+			uint32_t *len, bool *own);
 
 /* Likewise, decoded. */
 void policy_options(const struct policy *policy, const uint8_t key[static KEY_LEN],

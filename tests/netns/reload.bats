@@ -293,6 +293,38 @@ old_daemon() { # HOST ROLE LINE...: its status is these lines, and a SIGHUP ends
 	[ "$(calls c2)" = 0 ]
 }
 
+@test "calls: where nothing is pushed to all, to whoever has a section that has changed" {
+	local host changed
+	local -A before
+	star "fe80::/128" c1 c2 c3
+	sections() { # HOST THIRD-BYTE: that one has a route.
+		settings '[Server]' 'Pool = 192.0.2.0/24' 'LeaseTime = 600' \
+			'[Peer]' "PublicKey = ${PUB[$1]}" "Route = 10.77.$2.0/24"
+	}
+	sections c2 1
+	serves c1 c2 c3
+	for host in c1 c2 c3; do
+		listen "$host"
+		ask "$host" want=route,call >/dev/null
+	done
+	for changed in c2 c1 c3; do
+		sections "$changed" 2
+		reload # those who have lost theirs are called, too, and come
+		sleep 1.5
+		for host in c1 c2 c3; do
+			ask "$host" want=route,call >/dev/null
+			before[$host]=$(calls "$host")
+		done
+		sections "$changed" 3
+		reload
+		wait_for 5 at_least $((before[$changed] + 1)) calls "$changed"
+		ask "$changed" want=route,call | grep -qx route=10.77.3.0/24
+		for host in c1 c2 c3; do
+			[[ $host == "$changed" ]] || is "${before[$host]}" calls "$host"
+		done
+	done
+}
+
 @test "a lease that the administrator releases: its client is called, and asks again" {
 	local held
 	star "fe80::/128" c1

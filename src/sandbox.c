@@ -211,14 +211,18 @@ static int confine(const char *dir, const struct passwd *user)
 static int engine_run(const struct sandbox_engine *engine, int fd)
 {
 	const struct rlimit none = { 0, 0 }, files = { engine->files, engine->files };
-	const struct rlimit size = { engine->file_size, engine->file_size };
+	struct rlimit size;
 
 	/* Where there are fewer, accepting pauses when they run out. */
 	setrlimit(RLIMIT_NOFILE, &files);
 	/* An engine must not outlive a spawner that was killed. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
-	    setrlimit(RLIMIT_NPROC, &none) < 0 ||
-	    setrlimit(RLIMIT_FSIZE, &size) < 0 || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
+	    setrlimit(RLIMIT_NPROC, &none) < 0 || getrlimit(RLIMIT_FSIZE, &size) < 0)
+		return 1;
+	if (size.rlim_max > (rlim_t)engine->file_size)
+		size.rlim_max = engine->file_size;
+	size.rlim_cur = size.rlim_max;
+	if (setrlimit(RLIMIT_FSIZE, &size) < 0 || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
 	    filter_engine(engine->filter))
 		return 1;
 	return engine->run(fd);

@@ -47,6 +47,19 @@ teardown() {
 	on srv chrt -p "$(pids srv server monitor)" | grep -q "policy: SCHED_IDLE$"
 }
 
+@test "whoever starts a server may have fewer and smaller files than its engine is given at most" {
+	local engine
+	star "fe80::/128" c1
+	on srv sed -i 's,^Address = fe80::/64$,&\, 192.0.2.1/24,' /etc/wireguard/wg0.conf
+	wgq srv up wg0
+	on srv bash -c 'ulimit -f 1000 -n 100 && exec wg dynamic server wg0'
+	only_tunnel c1
+	ask c1 | grep -qx errno=0
+	engine=$(pids srv server engine)
+	on srv grep -Eq "^Max file size +1024000 +1024000 " "/proc/$engine/limits"
+	on srv grep -Eq "^Max open files +100 +100 " "/proc/$engine/limits"
+}
+
 # Among many peers, so that the reading of before is what a new engine would have at first.
 @test "engine killed after an address went from one client to another: it stays where it is" {
 	star "fe80::/128" c1 c2

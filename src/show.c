@@ -294,6 +294,16 @@ static int log_broken(const struct record *r, const struct allowed *allowed, int
 			   error == EFBIG ? ": it is too long" : "");
 }
 
+/* What a daemon that does not run has left in AllowedIPs, as show_daemon(). */
+static int show_ended(const char *interface, enum kind role, char **text)
+{
+	size_t len;
+	FILE *out = open_memstream(text, &len);
+	int ret = out ? show_left(interface, role, out) : 0;
+
+	return out && !fclose(out) ? ret : log_failure("out of memory");
+}
+
 /*
  * Composes what is to be printed of one daemon: *text, the caller's to free. Returns 0, 1 after a
  * line that says why not, or -1: none runs there.
@@ -310,7 +320,7 @@ static int show_daemon(const char *interface, enum kind role, enum style style, 
 
 	log_open(interface);
 	if (!stream && (errno == ENOENT || errno == ECONNREFUSED))
-		return style == ALLOWED ? show_left(interface, role, stdout) : -1;
+		return style == ALLOWED ? show_ended(interface, role, text) : -1;
 	if (!stream)
 		return log_failure("cannot ask the %s: %s", name, strerror(errno));
 	record.out = open_memstream(text, &len);
@@ -322,8 +332,17 @@ static int show_daemon(const char *interface, enum kind role, enum style style, 
 	return error > 0 ? log_broken(&record, &allowed, error) : -error;
 }
 
-/* All daemons of an interface: as above, the worst of them. */
-static int show_interface(const char *interface, enum style style)
+/* `allowed-ips' of all interfaces, like that of wg(8), says before each line of which it is. */
+static void print_named(const char *interface, const char *text)
+{
+	for (size_t len; *text; text += len) {
+		len = strcspn(text, "\n") + 1;
+		printf("%s\t%.*s", interface, (int)len, text);
+	}
+}
+
+/* All daemons of an interface, which may be one of `all': as above, the worst of them. */
+static int show_interface(const char *interface, enum style style, bool all)
 {
 	int status = -1, ret;
 	char *text;
@@ -333,6 +352,8 @@ static int show_interface(const char *interface, enum style style)
 		ret = show_daemon(interface, role, style, &text);
 		if (!ret && style == JSON)
 			json_daemon(interface, text);
+		else if (!ret && text && all && style == ALLOWED)
+			print_named(interface, text);
 		else if (!ret && text)
 			fputs(text, stdout);
 		free(text);
@@ -368,7 +389,7 @@ static int show_all(enum style style)
 		for (first = 0; strcmp(files[first]->d_name, files[i]->d_name);)
 			++first;
 		if (first == i && *files[i]->d_name &&
-		    show_interface(files[i]->d_name, style) == 1)
+		    show_interface(files[i]->d_name, style, true) == 1)
 			status = 1;
 	}
 	return status; /* nothing is freed: the process ends */
@@ -376,7 +397,7 @@ static int show_all(enum style style)
 
 static int show_one(const char *interface, enum style style)
 {
-	int status = show_interface(interface, style);
+	int status = show_interface(interface, style, false);
 
 	if (status >= 0)
 		return status;

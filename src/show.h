@@ -69,7 +69,7 @@ bool show_served(const char *interface, struct served *served);
 int show_unknown(const char *interface, enum kind role, const char *ip);
 
 /*
- * Prints, as `allowed-ips', what a daemon that does not run has left in AllowedIPs. Returns 0; 1
+ * Writes, as `allowed-ips', what a daemon that does not run has left in AllowedIPs. Returns 0; 1
  * after a line that says why that is not known; -1: it has never been there.
  */
 int show_left(const char *interface, enum kind role, FILE *out);

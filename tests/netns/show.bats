@@ -65,7 +65,7 @@ print(json.dumps(eval(sys.argv[1])))' "$2"
 	on srv wg dynamic release wg0 peer "${PUB[c2]}"
 	wait_for 3 not has_allowed srv wg0 "${PUB[c2]}" 2001:db8::9/128
 	has_allowed srv wg0 "${PUB[c2]}" 192.0.2.9/32
-	[ "$(on srv wg dynamic show all allowed-ips)" = "${PUB[c3]}"$'\t'"192.0.2.11/32" ]
+	[ "$(on srv wg dynamic show all allowed-ips)" = "wg0"$'\t'"${PUB[c3]}"$'\t'"192.0.2.11/32" ]
 	counted srv connections_accepted=3 grants=3 ends_admin=2 reloads=1
 }
 

@@ -26,6 +26,8 @@ uint32_t default_route_on(const char *interface)
 	return routes;
 }
 
+static void next(struct default_route *r);
+
 static bool is_ours(const struct default_route *r)
 {
 	return if_nametoindex(r->interface) == r->ifindex;
@@ -46,13 +48,16 @@ static bool may_add(void *data)
 static bool may_delete(void *data)
 {
 	struct default_route *r = data;
+	uint32_t others = 0;
 
-	if (is_ours(r) || !if_nametoindex(r->interface) ||
-	    !(default_route_on(r->interface) & r->busy))
+	if (!is_ours(r) && if_nametoindex(r->interface))
+		others = default_route_on(r->interface) & r->busy;
+	if (!others)
 		return true;
-	r->there &= ~r->busy;
-	r->stale &= ~r->busy;
+	r->there &= ~others;
+	r->stale &= ~others;
 	r->busy = 0;
+	next(r);
 	return false;
 }
 
@@ -76,8 +81,6 @@ static void run(struct default_route *r, const char *word, uint32_t routes,
 		argv[count++] = "::/0";
 	r->busy = runner_add(r->runner, &program) ? 0 : routes;
 }
-
-static void next(struct default_route *r);
 
 static void added(void *data, bool success)
 {

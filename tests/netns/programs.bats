@@ -491,9 +491,10 @@ busy() { # EVENT: the hook is.
 
 @test "deleted and made anew while another program runs: the new one's default routes stay" {
 	slow_hook renewed
-	pushes route=0.0.0.0/0
+	pushes route=0.0.0.0/0 route=::/0
 	client accept address,default-route hook slow
 	busy renewed
+	[[ $(on c1 ip -6 rule) == *51820* ]]
 	on c1 ip link delete wg0
 	on c1 sed -i 's,^AllowedIPs.*,&\, 0.0.0.0/0,' /etc/wireguard/wg0.conf
 	wgq c1 up wg0
@@ -501,6 +502,7 @@ busy() { # EVENT: the hook is.
 	[[ $(on c1 ip route get 203.0.113.1) == *" dev wg0 "* ]]
 	[[ $(on c1 ip rule) == *"not from all fwmark 0xca6c lookup 51820"* ]]
 	on c1 nft list table ip wg-quick-wg0
+	[[ $(on c1 ip -6 rule) != *51820* ]] # which it has none of
 	wgq c1 down wg0
 	[[ $(on c1 ip rule) != *51820* ]]
 }

@@ -20,7 +20,9 @@ enum {
 	TIMEOUT_MS = 10000,
 	RELEASE_MS = 9000, /* what a release may take */
 	ACCEPT_PAUSE_MS = 1000,
+	PAUSE_MS = 100, /* between two tries to listen */
 	ANSWER_MS = 30000, /* what a whole answer may take */
+	BACKLOG = 128, /* so that `stop' finds the monitor though an engine that hangs accepts none */
 	SHORT_ANSWER = 64, /* an errno alone, and more */
 	QUESTION = 128, /* bytes, the longest and more */
 };
@@ -68,7 +70,7 @@ static int listen_at(const struct sockaddr_un *address)
 		return -errno;
 	mask = umask(0177);
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
-	    listen(fd, CONTROL_SESSIONS) < 0)
+	    listen(fd, BACKLOG) < 0)
 		ret = -errno;
 	umask(mask);
 	if (!ret)
@@ -104,26 +106,26 @@ static bool ends(int fd)
 	struct pollfd polled = { .fd = fd, .events = POLLIN };
 	char byte;
 
-	return dprintf(fd, "get=1\n\n") > 0 && poll(&polled, 1, TIMEOUT_MS) > 0 &&
-	       recv(fd, &byte, sizeof(byte), 0) <= 0;
+	return dprintf(fd, "get=1\n\n") <= 0 ||
+	       (poll(&polled, 1, TIMEOUT_MS) > 0 && recv(fd, &byte, sizeof(byte), 0) <= 0);
 }
 
 int control_listen(const char *interface, const char *role)
 {
+	const uint64_t until = now_ms() + TIMEOUT_MS;
 	struct sockaddr_un address;
 	int fd, other = -1;
-	bool ended;
+	bool again = true;
 
 	if (!address_make(&address, interface, role))
 		return -ENAMETOOLONG;
-	fd = listen_alone(&address, interface, role, &other);
-	if (fd != -EADDRINUSE || other < 0)
-		return fd;
-	ended = ends(other);
-	close(other);
-	if (!ended)
-		return fd;
-	fd = listen_alone(&address, interface, role, &other);
+	while ((fd = listen_alone(&address, interface, role, &other)) == -EADDRINUSE &&
+	       other >= 0 && again) {
+		/* Its engine may have ended, and the monitor not yet. */
+		again = ends(other) && now_ms() < until && !poll(NULL, 0, PAUSE_MS);
+		close(other);
+		other = -1;
+	}
 	if (fd == -EADDRINUSE && other >= 0)
 		close(other);
 	return fd;
@@ -412,7 +414,10 @@ int control_release_lease(const char *interface, const char *hex)
 
 	if (!stream)
 		return -errno;
-	ret = fscanf(stream, "errno=%d\n", &error) == 1 ? -error : -EPIPE;
+	if (fscanf(stream, "errno=%d\n", &error) == 1)
+		ret = -error;
+	else
+		ret = ferror(stream) ? -errno : -EPIPE;
 	fclose(stream);
 	return ret;
 }

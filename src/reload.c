@@ -32,11 +32,13 @@ static bool is_server(const char *role)
 	return !strcmp(role, "server");
 }
 
+/* False with errno set: there is no answer. */
 static bool ask(const char *interface, const char *role, struct answer *status)
 {
 	const char *last = is_server(role) ? "counter_reloads_refused" : "counter_reloads";
 	FILE *stream = control_ask(interface, role);
 	char line[CONTROL_LINE], *value;
+	int error;
 
 	*status = (struct answer){ 0 };
 	/* What is sought stands before the leases, of which there may be many. */
@@ -54,9 +56,12 @@ static bool ask(const char *interface, const char *role, struct answer *status)
 			status->refused = strtoul(value, NULL, 10);
 		status->known = !strcmp(line, last);
 	}
-	if (stream)
-		fclose(stream);
-	return stream;
+	if (!stream)
+		return false;
+	error = ferror(stream) ? errno : 0;
+	fclose(stream);
+	errno = error;
+	return !error;
 }
 
 static int wait_done(const char *interface, const char *role, const struct answer *before)
@@ -66,8 +71,11 @@ static int wait_done(const char *interface, const char *role, const struct answe
 
 	do {
 		usleep(PAUSE_MS * 1000);
-		if (!ask(interface, role, &status))
+		if (!ask(interface, role, &status)) {
+			if (errno == ETIMEDOUT)
+				continue;
 			return log_failure("the %s has ended: its log says why", role);
+		}
 		if (status.refused != before->refused)
 			return log_failure("%s", status.error);
 		if (status.reloads > before->reloads)

@@ -48,7 +48,11 @@ int dynamic_stop(int argc, const char *argv[])
 			continue;
 		}
 		found = true;
-		if (polled[i].fd < 0 ||
+		if (polled[i].fd == -EAGAIN)
+			status = log_failure("cannot stop the %s: its engine hangs, and too many "
+					     "have asked it: end wg-dynamic by kill(1)",
+					     control_roles[i]);
+		else if (polled[i].fd < 0 ||
 		    syscall(SYS_pidfd_send_signal, polled[i].fd, SIGTERM, NULL, 0) < 0)
 			status = log_failure("cannot stop the %s: %s", control_roles[i],
 					     strerror(polled[i].fd < 0 ? -polled[i].fd : errno));

@@ -290,3 +290,16 @@ refused() { # HOST ADDRESS: it asks for that, and is told to try again later.
 	wait_for 20 bound c1
 	agree c1
 }
+
+@test "an engine that hangs: reload and release say that it does not answer, stop ends it" {
+	local lost="Connection timed out"
+	star "fe80::/128" c1
+	up_server
+	on srv kill -STOP "$(pids srv server engine)"
+	spawn srv reload wg dynamic reload wg0
+	spawn srv release wg dynamic release wg0 peer "${PUB[c1]}"
+	wait_for 25 grep -qx "wg-dynamic: wg0: cannot ask the server: $lost" "$NS/srv/reload.out"
+	wait_for 25 grep -qx "wg-dynamic: wg0: cannot release: $lost" "$NS/srv/release.out"
+	on srv wg dynamic stop wg0
+	not pids srv server
+}

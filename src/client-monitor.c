@@ -491,11 +491,16 @@ static void interface_start(void)
 
 static void end(void)
 {
+	static const struct client_change ended = { .set = true };
+
 	supervisor_close(&monitor.supervisor);
 	hook_skip(&monitor.hook);
 	if (monitor.gone)
 		network_gone(&monitor.network);
+	monitor.before = monitor.lease;
 	client_hold_nothing(&monitor);
+	if (!monitor.gone)
+		client_report(&ended, &monitor.setup, &monitor.lease, &monitor.before);
 	network_end(&monitor.network);
 	hook_end(&monitor.hook, HOOK_RELEASED);
 	runner_drain(&monitor.runner);

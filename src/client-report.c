@@ -46,6 +46,8 @@ static const char *hint_connect(int error)
 		return ": does `wg dynamic server' run there? Is TCP port 970 filtered?";
 	case EADDRNOTAVAIL:
 		return ": the last connection is not over yet";
+	case ENETUNREACH:
+		return ": no route leads to fe80:: by this interface: has it been removed?";
 	case EDESTADDRREQ:
 		return ": its peer has no endpoint here: add its Endpoint";
 	default:
@@ -139,6 +141,11 @@ void client_report(const struct client_change *change, const struct client_setup
 	holding_text(now, lease);
 	holding_text(before, was);
 	switch (change->report) {
+	case REPORT_NONE:
+		if (change->set && !*now && *before)
+			log_line(LOG_NOTICE, "%s given up, which the server could not be told: "
+				 "there the lease runs on", before);
+		break;
 	case REPORT_GRANTED:
 		log_line(LOG_INFO, "leased %s for %u s", now, change->lease_time);
 		break;

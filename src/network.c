@@ -291,7 +291,8 @@ static void set(struct network *n, const struct options *pushed)
 		next.options.routes = 0;
 	if (!ret && next.options.routes)
 		ret = route_facts(&facts);
-	if (ret && *device_name(n)) /* else it has just gone */
+	/* Else it has just gone, or nothing is to be added. */
+	if (ret && options_present(pushed) && *device_name(n))
 		log_line(LOG_ERR, "cannot look at the host's networks: %s", strerror(-ret));
 	if (!ret || !options_present(pushed)) {
 		network_judge(n, &next.options, &facts);

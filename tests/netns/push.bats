@@ -496,6 +496,7 @@ syncconf() {
 	on c1 ip link set wg0 name wg9 || { on c1 ip link set wg0 down && on c1 ip link set wg0 name wg9; }
 	wait_for 5 not pids c1 client
 	logged c1 "wg0: the interface has been renamed to wg9: this client ends, \`wg dynamic client wg9' starts another" 1
+	logged c1 "cannot look at" 0
 	on c1 ip link set wg9 up
 	[ -z "$(on c1 ip route show 10.77.0.0/16)" ]
 	[[ $(on c1 ip link show wg9) == *" mtu 1420 "* ]]

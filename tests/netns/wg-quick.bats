@@ -55,15 +55,17 @@ teardown() {
 }
 
 @test "down: a server that is away holds it up for a second or so" {
-	local before
+	local before gone
 	star "fe80::/128" c1
 	up_server
 	before=$(state c1)
 	wgq c1 up wg0
+	gone="$(v4 c1), $(v6 c1)"
 	wgq srv down wg0
 	elapsed wgq c1 down wg0
 	((MS < 4000))
 	diff <(echo "$before") <(state c1)
+	logged c1 "$gone given up, which the server could not be told: there the lease runs on"
 }
 
 @test "no server: up warns, succeeds, and the addresses come when the server does" {

@@ -110,6 +110,10 @@ static const char *useless(enum setting which, const char *value)
 	    !cidr_is_assignable(&ip))
 		return "can't be reached through a tunnel: write an address that the resolver has "
 		       "for clients";
+	if (which == ROUTE && cidr_parse(&ip, value, strlen(value)) && ip.prefix &&
+	    !cidr_is_assignable(&ip))
+		return "is taken by no client: it holds loopback, link-local, multicast or "
+		       "reserved addresses";
 	if (which == SEARCH && domain_is_number(value))
 		return "is no domain, as it ends with a number: addresses of resolvers go to the "
 		       "setting `dns'";

@@ -146,6 +146,7 @@ refused() {
 	refused 2 "Pool \`192.0.2.1/24' has bits set behind" <<<$'[Server]\nPool = 192.0.2.1/24'
 	refused 2 "LeaseTime \`0' is not a number of seconds" <<<$'[Server]\nLeaseTime = 0'
 	refused 3 "mtu is given twice" <<<$'[Server]\nmtu = 1300\nmtu = 1300'
+	refused 2 "Route \`127.0.0.0/8' is taken by no client: it holds loopback" <<<$'[Server]\nRoute = 10.0.0.0/8, 127.0.0.0/8'
 	refused 2 "Search \`a..b' is not a domain" <<<$'[Server]\nSearch = ok.example, a..b'
 	refused 2 "PublicKey \`short' is not a key" <<<$'[Peer]\nPublicKey = short'
 	refused 2 "this [Peer] has no PublicKey" <<<$'[Server]\n[Peer]\nMTU = 1300\n[Peer]\n'

@@ -467,6 +467,7 @@ void grant_all(struct server *server, uint64_t now)
 {
 	static struct commit commit; /* large, and used anew each time */
 	struct session *session, *next;
+	uint32_t awaiting;
 
 	commit.server = server;
 	commit.now = now;
@@ -488,10 +489,12 @@ void grant_all(struct server *server, uint64_t now)
 		}
 		return;
 	}
+	awaiting = server->awaiting;
 	for (uint32_t i = 0; i < commit.count; ++i)
 		order(&commit, &commit.undo[i]);
 	orders_send(server);
-	server->gather_until = now_ms() + GATHER_MS;
+	if (server->awaiting != awaiting)
+		server->gather_until = now_ms() + GATHER_MS;
 	if (!store_sync(server)) {
 		for (uint32_t i = 0; i < commit.count; ++i)
 			commit.undo[i].session->failed = true;

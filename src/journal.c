@@ -181,7 +181,7 @@ bool journal_settings(struct journal *journal, uint64_t digest)
 int journal_room(struct journal *journal, size_t len)
 {
 	if (!fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, journal->size, journal->len + len) ||
-	    (errno != ENOSPC && errno != EDQUOT))
+	    (errno != ENOSPC && errno != EDQUOT && errno != EFBIG))
 		return 0;
 	return -errno;
 }

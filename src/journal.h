@@ -108,7 +108,7 @@ bool journal_settings(struct journal *journal, uint64_t digest);
  * Whether the file can grow by so many bytes more than what is to be written, whatever room it has:
  * not every file system can write over that on a full disk. They are kept free for it, so far as
  * one that copies on write can. Returns 0, also where the file system can't tell (fallocate(2));
- * -ENOSPC or -EDQUOT.
+ * -ENOSPC, -EDQUOT or -EFBIG.
  */
 int journal_room(struct journal *journal, size_t len);
 

@@ -239,7 +239,8 @@ int status_release(void *data, const char *value, bool again)
 		return again ? 0 : ENODATA;
 	for (int v = V4; !again && v < FAMILIES; ++v)
 		lease_end(server, index, v, REASON_ADMIN);
-	if (lease->flags & (LEASE_ENDING << V4 | LEASE_ENDING << V6))
+	/* Also what has ended at once is to be on disk first. */
+	if (!again || lease->flags & (LEASE_ENDING << V4 | LEASE_ENDING << V6))
 		return EAGAIN;
 	return lease_holds(lease, FAMILIES) ? EIO : 0; /* the device could not be changed */
 }

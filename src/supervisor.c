@@ -55,7 +55,7 @@ static void engine_ready(struct watch *watch, uint32_t events)
 	int fd, ret;
 
 	if (events & (EPOLLHUP | EPOLLERR))
-		s->held = false; /* it has ended */
+		supervisor_hold(s, false); /* it has ended */
 	if (events & EPOLLOUT) {
 		channel_flush(&s->channel);
 		want_events(s);

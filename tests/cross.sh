@@ -11,7 +11,7 @@
 usage="usage: ${0##*/} BUILD"
 root=$(readlink -f "$(dirname "$0")/..")
 packages=(libmnl0 libmnl-dev libcmocka0 libcmocka-dev)
-limit=196608 # bytes of the stripped program, by gcc
+limit=229376 # bytes of code and data, by gcc: the file also has what pads it to whole pages
 
 # What Debian calls it, its compiler's name and qemu's for it: one of 64 bits, one of 32, and one
 # that is big-endian.
@@ -80,7 +80,7 @@ build() { # NAME STRIP MAKE-ARGUMENT...: builds the program and $units, and says
 	read -r text data _ < <("${2%strip}size" "$WORLDS/stripped" | tail -n 1)
 	printf '%-6s %7d bytes, stripped, with %d of code and data\n' "$1" "$size" $((text + data))
 	[[ $1 != arm64 ]] || size=$((text + data))
-	((size <= limit)) || [[ $1 == clang ]] || die "$1: the limit is $limit bytes"
+	((text + data <= limit)) || [[ $1 == clang ]] || die "$1: the limit is $limit bytes of code and data"
 	tests+=("${here[@]}")
 }
 

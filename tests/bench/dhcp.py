@@ -95,7 +95,7 @@ def offer(start, rate, on):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             preexec_fn=die_with_us)
         acks = re.search(r"REQUEST-ACK\*\*\*.*?received packets: (\d+)", done.stdout, re.S)
-        if not acks or not int(acks.group(1)):
+        if not acks:
             raise Failure("perfdhcp: %s" % done.stdout.strip())
         return int(acks.group(1)) / SECONDS
 
@@ -126,9 +126,9 @@ class Dhcp:
         Likewise, with perfdhcp on this processor or wherever the kernel sees fit, whichever has
         brought more in the first round: it receives in a thread of its own.
         """
-        if self.rates:
-            return self.search(*self.rates)
-        found = {way: self.search(way) for way in (on, None)}
+        found = {way: self.search(way) for way in list(self.rates) or (on, None)}
         better = max(found, key=lambda way: found[way][0])
+        if not found[better][0]:
+            raise Failure("%s completed no exchange, whatever it was offered" % self.title)
         self.rates = {better: self.rates[better]}
         return found[better]

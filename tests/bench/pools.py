@@ -12,6 +12,7 @@ BATCHES = 20
 WAIT = 60  # seconds from the first of these leases to the end of all
 BEFORE, PACED = 10, 25  # seconds: others' requests come from so long before that, for so long
 POOL = ("10.7.0.0/16", 65534)
+WARM = 500  # leases, which a server has given before its first ones are timed
 PARTS, SAMPLE = 5, 100  # of the last addresses, and how many are in each
 SKIPPED = 10  # of a part, in which a new load generator warms up
 
@@ -67,9 +68,10 @@ def last_address():
             world.device(POOL[1] + 1)
             world.server(pools=POOL[0])
         rest = POOL[1] - PARTS * SAMPLE
-        full.load(c=64, n=rest, p=rest, f=1, **one)
+        for world, warm in ((empty, WARM), (full, rest)):
+            world.load(c=64, n=warm, p=warm, f=1, **one)
         for i in range(PARTS):
-            for key, world, peer in (("first", empty, 1), ("last", full, rest + 1)):
+            for key, world, peer in (("first", empty, WARM + 1), ("last", full, rest + 1)):
                 result = world.load(c=1, n=SAMPLE, p=SAMPLE, f=peer + i * SAMPLE, s=SAMPLE, **one)
                 found[key] += [us for _, us in sorted(result["slowest"])[SKIPPED:]]
         # And there is none any more.

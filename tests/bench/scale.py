@@ -171,10 +171,10 @@ def pool_section(found):
             goal("last to first", [b / a for a, b in zip(first, last)], at_most=1.1)]
     return ("The last address of a /16",
             "New leases of IPv4 addresses, us, one at a time: the last %d of a pool, after which it "
-            "is full; and as many of another server, the first of such a pool, in turn with those "
-            "in %d parts, without the first %d of each. Medians, and their spread over the rounds; "
-            "no slower (the goal) counts up to 1.1 times.\n\n" %
-            (pools.PARTS * pools.SAMPLE, pools.PARTS, pools.SKIPPED) +
+            "is full; and as many of another server, the first of such a pool after %d others, in "
+            "turn with those in %d parts, without the first %d of each. Medians, and their spread "
+            "over the rounds; no slower (the goal) counts up to 1.1 times.\n\n" %
+            (pools.PARTS * pools.SAMPLE, pools.WARM, pools.PARTS, pools.SKIPPED) +
             table(("", "us, or ratio", "goal", ""), rows))
 
 

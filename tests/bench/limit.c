@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * limit transport | durable FILE: a server at [fe80::%wg0]:970 that does nothing: accepts, reads to
- * the empty line, writes an answer of fixed bytes, closes. `durable' first appends 128 bytes for
- * each request to FILE, with one fdatasync() for all that are ready. What these do is about what a
- * server can that is made likewise: one process, one epoll loop. It may be less than one of more
- * processes does; and where fdatasync() is quick, `durable', which answers many together, may do more
- * than `transport', which answers one by one as they come.
+ * limit transport | durable FILE [room]: a server at [fe80::%wg0]:970 that does nothing: accepts,
+ * reads to the empty line, writes an answer of fixed bytes, closes. `durable' first appends 128
+ * bytes for each request to FILE, with one fdatasync() for all that are ready. With `room' it
+ * writes them into room that FILE has already, so that fdatasync() has no length to record, and
+ * sends the end of the connection in the answer's packet, as our server does both.
+ * What these do is about what a server can that is made likewise: one process, one epoll loop. It
+ * may be less than one of more processes does; and where fdatasync() is quick, `durable', which
+ * answers many together, may do more than `transport', which answers one by one as they come.
  */
 
 #include <arpa/inet.h>
@@ -23,6 +25,7 @@
 
 enum {
 	RECORD = 128, /* bytes: a lease of two addresses in our journal */
+	ROOM = 65536, /* bytes, by which our journal becomes longer at most */
 	READY = 1024,
 	EVENTS = 256,
 };
@@ -31,6 +34,8 @@ static const char answer[] = "ip=10.123.123.123/32\nip=2001:db8::1234:5678:9abc:
 			     "leasestart=1795000000\nleasetime=3600\nerrno=0\n\n";
 
 static int epoll_fd, listen_fd, file_fd = -1;
+static bool with_room;
+static off_t end, size; /* of the records, and of FILE */
 static int ready[READY];
 static uint32_t ready_count;
 static char records[READY * RECORD];
@@ -60,12 +65,25 @@ static void open_file(const char *name)
 		err(1, "%s", name);
 }
 
+static void put(const char *bytes, ssize_t len, off_t at)
+{
+	if (pwrite(file_fd, bytes, len, at) != len)
+		err(1, "write");
+}
+
 static void keep(uint32_t count)
 {
+	static const char blank[ROOM];
 	ssize_t len = count * RECORD;
 
-	if (write(file_fd, records, len) != len || fdatasync(file_fd) < 0)
-		err(1, "write");
+	put(records, len, end);
+	end += len;
+	if (with_room && end > size) {
+		put(blank, ROOM, end);
+		size = end + ROOM;
+	}
+	if (fdatasync(file_fd) < 0)
+		err(1, "fdatasync");
 }
 
 static void answer_all(void)
@@ -73,7 +91,10 @@ static void answer_all(void)
 	if (ready_count && file_fd >= 0)
 		keep(ready_count);
 	for (uint32_t i = 0; i < ready_count; ++i) {
-		send(ready[i], answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+		send(ready[i], answer, sizeof(answer) - 1,
+		     MSG_NOSIGNAL | (with_room ? MSG_MORE : 0));
+		if (with_room)
+			shutdown(ready[i], SHUT_WR);
 		close(ready[i]);
 	}
 	ready_count = 0;
@@ -114,10 +135,11 @@ int main(int argc, char **argv)
 	struct epoll_event events[EVENTS] = { { .events = EPOLLIN } };
 	int count;
 
-	if (argc == 3 && !strcmp(argv[1], "durable"))
+	with_room = argc == 4 && !strcmp(argv[3], "room");
+	if ((argc == 3 || with_room) && !strcmp(argv[1], "durable"))
 		open_file(argv[2]);
 	else if (argc != 2 || strcmp(argv[1], "transport"))
-		errx(1, "usage: limit transport | durable FILE");
+		errx(1, "usage: limit transport | durable FILE [room]");
 	memset(records, 'x', sizeof(records));
 	listen_fd = open_listener("wg0");
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);

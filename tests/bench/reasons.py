@@ -2,7 +2,7 @@
 """
 Why a goal of rates.py is missed: what the limit is, and where the time goes, from the figures of
 the same run. results: by candidate and number at once, what load.c has found in each round, and
-the processor time of each process.
+the processor time of each process. What is called the limit is the durable one, without room.
 """
 
 import statistics
@@ -23,7 +23,8 @@ def cpu(results, name, c, process=0):
 
 
 def lease(results, name, c):
-    each, limit = (1e6 / median(results, name, c, key) for key in ("rate", "limit"))
+    each = 1e6 / median(results, name, c, "rate")
+    limit = 1e6 / statistics.median(result["limits"]["durable"] for result in results[name][c])
     sync = 1e6 / median(results, "durable", 1, "rate") - 1e6 / median(results, "transport", 1,
                                                                      "rate")
     ours, theirs = cpu(results, name, c, ENGINE), cpu(results, "durable", c)
@@ -54,20 +55,24 @@ def server(results, bests, times):
     """By the figures of the round whose ratio is the median."""
     ratios = [a["rate"] / b for a, b in zip(results["new"][64], bests)]
     i = ratios.index(statistics.median_low(ratios))
-    best, new, durable = bests[i], results["new"][64][i]["rate"], results["durable"][64][i]["rate"]
-    # The durable one answers many together, which may be more than the other does, one by one.
-    transport, need = max(results["transport"][64][i]["rate"], durable), times * best
+    new, transport, durable, room = (results[name][64][i]["rate"]
+                                     for name in ("new", "transport", "durable", "room"))
+    best, need, on_disk = bests[i], times * bests[i], max(durable, room)
+    # The durable ones answer many together, which may be more than the other does, one by one.
+    most = max(transport, on_disk)
     text = "in that round, %s times %s is %s a second. " % tuple(
         number(x) for x in (times, best, need))
-    if need > transport:
+    if need > most:
         text += ("That is above what the limits do here, which are servers of one process with a "
-                 "TCP connection a request: %s at most. " % number(transport))
-    elif need > durable:
+                 "TCP connection a request: %s at most. " % number(most))
+    elif need > on_disk:
         text += ("That is above what a server of one process does here with each lease on the "
-                 "disk before its answer: the durable limit is %s. " % number(durable))
+                 "disk before its answer: the durable limit is %s, and %s with room. " %
+                 (number(durable), number(room)))
     else:
-        text += ("The durable limit is %s, so that is not out of reach: what is missing is our own "
-                 "work, as by the processor time below. " % number(durable))
+        text += ("The durable limit is %s, and %s with room, so that is not out of reach: what is "
+                 "missing is our own work, as by the processor time below. " %
+                 (number(durable), number(room)))
     return text + "Ours: %s, which is %.2f of the durable limit." % (number(new), new / durable)
 
 

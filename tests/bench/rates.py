@@ -28,6 +28,7 @@ PEERS = 36000
 FEW = 2500
 FEW_WARM = 100
 FEW_REQUESTS = {1: 500, 16: 2400, 64: 2400}
+PAUSE = 3  # seconds: one after the last decision is a reading, which is good for another
 LARGE_DEVICE = 8192  # allowed-ips, as in src/engine.h
 assert FEW + 2 * (FEW_WARM + max(FEW_REQUESTS.values())) <= LARGE_DEVICE
 
@@ -114,7 +115,8 @@ def one_round(on, at_once):
     All that is not DHCP, so many at once: by candidate its result, with the rates of the durable
     limits at the same time. A virtual machine is fast at one time and slow at another, so limits
     and ours run in short parts that follow each other; with few peers in one part, between two of
-    each durable limit, as a pause would change how often the device is read.
+    each durable limit, as a pause would change how often the device is read. Before that is a pause
+    until no reading is good any more, not for renewals either.
     """
     requests, few = REQUESTS[at_once], FEW_REQUESTS[at_once]
     found = {name: [] for name in (*LIMITS, *OURS)}
@@ -135,15 +137,16 @@ def one_round(on, at_once):
         results = {name: together(parts, requests) for name, parts in found.items()}
         for result in results.values():
             result["limits"] = {name: results[name]["rate"] for name in DURABLE}
-        around = {name: [] for name in DURABLE}
-        for names in DURABLE, SMALL, DURABLE[::-1]:
-            for name in names:
-                part = timed(*hosts.get(name, (small, small_pids)), on, at_once, few, FEW_WARM + 1)
-                if name in SMALL:
-                    results[name] = together([part], few)
-                else:
-                    around[name].append(part)
+        load = (on, at_once, few, FEW_WARM + 1)
         for name in SMALL:
+            time.sleep(PAUSE)
+            around = {limit: [timed(*hosts[limit], *load)] for limit in DURABLE}
+            before = small.device_counts(small_device)
+            results[name] = together([timed(small, small_pids, *load)], few)
+            after = small.device_counts(small_device)
+            results[name]["readings"] = after["gets"] - before["gets"]
+            for limit in reversed(DURABLE):
+                around[limit].append(timed(*hosts[limit], *load))
             results[name]["limits"] = {limit: together(parts, few)["rate"]
                                        for limit, parts in around.items()}
         check(small, small_device, FEW, FEW_WARM + few, few)
@@ -247,6 +250,9 @@ def ratios(above, below):
 def rate_section(results, others, rounds, on):
     rows = [(title, *(spread(rates_of(results, name, c)) for c in AT_ONCE))
             for name, title in {**LIMITS, **OURS, **SMALL}.items()]
+    rows += [("readings of the device in that of %s" % title,
+              *(spread([r["readings"] for r in results[name][c]]) for c in AT_ONCE))
+             for name, title in SMALL.items()]
     for name, found in others.items():
         rows.append((dhcp.SERVERS[name][0], "", "", spread([best for best, _ in found])))
     labels = [title for title in (*LIMITS.values(), *OURS.values())]
@@ -258,10 +264,11 @@ def rate_section(results, others, rounds, on):
             "Requests that were answered in a second, so many at once; for DHCP the most complete "
             "exchanges of four packets (dhcp.py says how). %d rounds, median (least to most); but "
             "for DHCP and few peers each round is %d parts, in turn with those of the limits. Ours "
-            "have %s peers; with few, a server also reads the device for its decisions (not for "
-            "renewals, which follow the new leases within a second here). Each new lease is "
-            "logged. Load comes from processor %d; servers run where the kernel sees fit.\n\n" %
-            (rounds, PARTS, number(PEERS), on) +
+            "have %s peers; with few, a server also reads the device for its decisions, and a "
+            "round is one burst of %s requests (at 1 at once %s), after %d s without any. Each new "
+            "lease is logged. Load comes from processor %d; servers run where the kernel sees "
+            "fit.\n\n" % (rounds, PARTS, number(PEERS), number(FEW_REQUESTS[64]),
+                         number(FEW_REQUESTS[1]), PAUSE, on) +
             table(("", "1", "16", "64"), rows) + "\n" +
             plot("rates", "Leases a second, 64 at once", "a second", labels, values))
 

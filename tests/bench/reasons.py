@@ -45,8 +45,11 @@ def lease(results, name, c):
                  "limit %s us, when alone), mostly on its processor, so that it goes on later; "
                  "and who comes meanwhile is decided after that." % number(sync))
     else:
-        text += ("It does not leave the engine, and waits for one fdatasync() (at the limit %s "
-                 "us, when alone): what is more is the engine's own work, or waiting for a "
+        if name == "few renewals":
+            text += ("Here the first wait for a reading of the device, which then is good for a "
+                     "second; a burst that is over sooner has more than its part of that. ")
+        text += ("A renewal does not leave the engine, and waits for one fdatasync() (at the limit "
+                 "%s us, when alone): what is more is the engine's own work, or waiting for a "
                  "processor." % number(sync))
     return text
 

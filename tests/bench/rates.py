@@ -300,10 +300,12 @@ def ratio_section(results, others):
                             [r["p99"] for r in results[limit][64]]) for limit in DURABLE}
         add(goal("p99 of %s, 64 at once, to the durable limit's" % OURS[name],
                  to["durable"], at_most=1.3), to["room"], reasons.latency, name)
-    return ("Ratios", "Each of two figures of the same round; with few peers, to the durable limit "
-            "right before and after. Beside it, without a goal, the ratio to the durable limit "
-            "with room, whose file is long enough already, and which sends the answer and the end "
-            "of the connection in one packet, as ours does.\n\n" +
+    return ("Ratios", "Each of two figures of the same round; median (least to most) of the "
+            "rounds. With few peers, to the durable limit right before and after, and a round is "
+            "one burst: so the spread is that of bursts, not of the means of %d parts. Beside the "
+            "ratio that has a goal is that to the durable limit with room, whose file is long "
+            "enough already, and which sends the answer and the end of the connection in one "
+            "packet, as ours does.\n\n" % PARTS +
             table(("", "ratio", "goal", "", "to the limit with room"), rows) +
             ("\nWhere a goal is missed, medians of the rounds:\n\n" + "".join(why) if why else ""))
 

@@ -11,11 +11,6 @@ teardown() {
 	hosts_del
 }
 
-end_of() { # HOST ADDRESS: the second at which it ends; fails when it is not there or for ever.
-	local left
-	left=$(lifetime "$@") && echo $((EPOCHSECONDS + left))
-}
-
 # Up leases before PostUp runs, down gives back, and nothing is left.
 up_and_down() { # ALLOWEDIPS
 	local before four six
@@ -208,14 +203,14 @@ up_and_down() { # ALLOWEDIPS
 @test "client killed and started again at once: it takes over the addresses, which stay" {
 	local four six
 	two_hosts
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1)
 	watch_addresses c1
 	kill_all c1 client
 	on c1 wg dynamic client wg0
 	bound c1 "$four" "$six"
-	sleep 5
+	renews c1 "$four"
 	bound c1 "$four" "$six"
 	not lost c1
 	wgq c1 down wg0
@@ -225,7 +220,7 @@ up_and_down() { # ALLOWEDIPS
 @test "client's engine killed: another is there within seconds, the addresses stay" {
 	local four six engine monitor
 	two_hosts
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1) engine=$(pids c1 client engine) monitor=$(pids c1 client monitor)
 	watch_addresses c1
@@ -234,7 +229,7 @@ up_and_down() { # ALLOWEDIPS
 	[ "$(pids c1 client engine)" != "$engine" ]
 	[ "$(pids c1 client monitor)" = "$monitor" ]
 	logged c1 "wg0: the engine was killed by signal 9 (Killed); the next starts in 1 s"
-	sleep 5 # more than a lease
+	renews c1 "$four"
 	bound c1 "$four" "$six"
 	not lost c1
 	wgq c1 down wg0

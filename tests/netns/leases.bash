@@ -64,6 +64,16 @@ lifetime() { # HOST ADDRESS: seconds that it is valid for; fails when it is not 
 		grep .
 }
 
+end_of() { # HOST ADDRESS: the second at which it ends; fails when it is not there or for ever.
+	local left
+	left=$(lifetime "$@") && echo $((EPOCHSECONDS + left))
+}
+
+renews() { # HOST ADDRESS: waits until that ends later than now, of a lease of 8 or 10 s.
+	local end
+	end=$(end_of "$@") && wait_for 12 at_least $((end + 2)) end_of "$@"
+}
+
 at_least() { # NUMBER CMD...: whether that prints a number so large.
 	local number
 	number=$("${@:2}") && ((number >= $1))

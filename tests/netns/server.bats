@@ -14,7 +14,7 @@ teardown() {
 @test "server's engine killed: another is there within seconds, leases and addresses are kept" {
 	local four six engine monitor
 	star "fe80::/128" c1 c2
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1) engine=$(pids srv server engine)
 	monitor=$(pids srv server monitor)
@@ -27,7 +27,7 @@ teardown() {
 	wait_for 2 logged srv "wg0: leases: 1, and peers whose last address is remembered: 0"
 	wgq c2 up wg0
 	bound c2
-	sleep 4 # a lease
+	renews c1 "$four"
 	bound c1 "$four" "$six"
 	not lost c1
 	agree c1 c2
@@ -140,16 +140,16 @@ teardown() {
 @test "server's monitor killed: all of it ends; another takes over every lease" {
 	local four six
 	two_hosts
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1)
 	watch_addresses c1
 	kill_half srv server monitor
 	wait_for 2 not pids srv server
 	has_allowed srv wg0 "${PUB[c1]}" "$four/32"
-	serve
+	serve pool "$POOLS" lease-time 10
 	wait_for 4 bound c1 "$four" "$six"
-	sleep 3
+	renews c1 "$four"
 	bound c1 "$four" "$six"
 	not lost c1
 	agree c1
@@ -159,7 +159,7 @@ teardown() {
 @test "server's spawner killed: all of it ends and says so; another takes over every lease" {
 	local four six
 	two_hosts
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1)
 	watch_addresses c1
@@ -167,7 +167,7 @@ teardown() {
 	wait_for 4 not pids srv server
 	logged srv "wg0: the process that starts engines has died"
 	has_allowed srv wg0 "${PUB[c1]}" "$four/32"
-	serve
+	serve pool "$POOLS" lease-time 10
 	wait_for 4 bound c1 "$four" "$six"
 	not lost c1
 	agree c1
@@ -303,7 +303,7 @@ more_leased() { # NUMBER
 @test "link down and up under the server: fe80::/64 is back, and the clients renew" {
 	local four six
 	star "fe80::/128" c1
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1)
 	watch_addresses c1
@@ -314,7 +314,7 @@ more_leased() { # NUMBER
 	new_session c1 # the kernel has forgotten it
 	wait_for 2 has_addr srv wg0 fe80::/64
 	logged srv "wg0: added fe80::/64 to the interface, where clients will ask"
-	sleep 4 # more than was left of the lease
+	renews c1 "$four"
 	bound c1 "$four" "$six"
 	not lost c1
 	agree c1

@@ -31,7 +31,7 @@ overrun() { # HOST PID [delete]
 @test "netlink says more than a server has room for: fe80::/64 is back, leases are renewed" {
 	local four six
 	star "fe80::/128" c1
-	up_server
+	up_server pool "$POOLS" lease-time 10
 	wgq c1 up wg0
 	four=$(v4 c1) six=$(v6 c1)
 	watch_addresses c1
@@ -39,7 +39,7 @@ overrun() { # HOST PID [delete]
 	not logged srv "the interface is gone"
 	wait_for 5 has_addr srv wg0 fe80::/64
 	new_session c1
-	sleep 4 # a lease
+	renews c1 "$four"
 	bound c1 "$four" "$six"
 	not lost c1
 	agree c1

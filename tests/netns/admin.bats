@@ -93,16 +93,16 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	up_server
 	wgq c1 up wg0
 	bound c1
-	local four six
+	local four six reserved=192.0.2.50
 	four=$(v4 c1) six=$(v6 c1)
-	[ "$four" != 192.0.2.50 ]
-	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128,192.0.2.50/32"
+	[[ $four != "$reserved" ]] || reserved=192.0.2.51 # its key is a new one each time
+	on srv wg set wg0 peer "${PUB[c1]}" allowed-ips "${LL[c1]}/128,$reserved/32"
 	on srv wg dynamic reload wg0
 	on srv wg dynamic release wg0 peer "${PUB[c1]}"
 	# Its client is called, and asks again before the device has been read since.
-	wait_for 10 bound c1 192.0.2.50 "$six"
+	wait_for 10 bound c1 "$reserved" "$six"
 	lease_ended c1 "the administrator released it" "$four"
-	has_allowed srv wg0 "${PUB[c1]}" 192.0.2.50/32
+	has_allowed srv wg0 "${PUB[c1]}" "$reserved/32"
 }
 
 @test "reservation in one family: what comes of the other does not touch it" {

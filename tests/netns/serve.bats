@@ -62,24 +62,25 @@ leased() { # CLIENT: it has an address of the pool, and reaches the server by it
 }
 
 @test "SaveConfig on the server writes nothing that was leased, and what the administrator gave" {
-	local once
+	local once other=192.0.2.200
 	short c1 c2
 	on srv sed -i '/^PrivateKey/a SaveConfig = true' /etc/wireguard/wg0.conf
 	wgq srv up wg0
 	wgq c1 up wg0
 	leased c1
-	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips 192.0.2.200/32,198.51.100.0/24
+	[[ $(v4 c1) != "$other" ]] || other=192.0.2.201 # its key is a new one each time
+	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "$other/32,198.51.100.0/24"
 	wait_for 35 has_allowed srv wg0 "${PUB[c2]}" "${LL[c2]}/128" # put back
 	wgq srv save wg0
 	once=$(on srv cat /etc/wireguard/wg0.conf)
 	[[ $(on srv wg show wg0 allowed-ips) == *"$(v4 c1)/32"* ]]
-	not grep -F -e "$(v4 c1)" -e "${LL[c1]}" -e "${LL[c2]}" -e fe80 <<<"$once"
-	grep -qxE "AllowedIPs = (192.0.2.200/32, 198.51.100.0/24|198.51.100.0/24, 192.0.2.200/32)" <<<"$once"
+	not grep -F -e "$(v4 c1)/32" -e "${LL[c1]}" -e "${LL[c2]}" -e fe80 <<<"$once"
+	grep -qxE "AllowedIPs = ($other/32, 198.51.100.0/24|198.51.100.0/24, $other/32)" <<<"$once"
 	grep -qx "Pool = 192.0.2.0/24" <<<"$once"
 	grep -qx "LinkLocals = auto" <<<"$once"
 	[[ $(grep ^Address <<<"$once") == "Address = 192.0.2.1/24" ]]
 	wgq srv down wg0 # which saves as well
-	not grep -F -e "$(v4 c1)" -e fe80 <<<"$(on srv cat /etc/wireguard/wg0.conf)"
+	not grep -F -e "$(v4 c1)/32" -e fe80 <<<"$(on srv cat /etc/wireguard/wg0.conf)"
 	wgq srv up wg0
 	pids srv server monitor
 }

@@ -111,7 +111,7 @@ sleeps() { # HOST: how often each process of its client has gone to sleep so far
 @test "a client without routes sleeps until it next asks, and then follows a server's new key" {
 	local new before
 	settings "" ""
-	on srv sed -i '/^Pool/a LeaseTime = 80' /etc/wireguard/wg0.settings
+	on srv sed -i '/^Pool/a LeaseTime = 100' /etc/wireguard/wg0.settings
 	wgq srv up wg0
 	wgq c1 up wg0
 	sleep 7 # what there is to do after a start
@@ -122,7 +122,7 @@ sleeps() { # HOST: how often each process of its client has gone to sleep so far
 	sleep 26
 	[ "$(grep -c . <<<"$before")" -eq 3 ]
 	[ "$(sleeps c1)" = "$before" ]
-	wait_for 15 logged c1 "the server is peer $new from now on" 1
+	wait_for 30 logged c1 "the server is peer $new from now on" 1
 	wait_for 5 bound c1
 }
 

@@ -182,7 +182,7 @@ server_has() { # HOST ALLOWEDIPS: these too, for that client, in the server's co
 	ask c1 >/dev/null # the device has been read
 	first=$(lease_of c1)
 	[[ $first != "$ip" ]] || ip=192.0.2.89/32 # its key is a new one each time
-	sleep 0.2
+	sleep 1
 	on srv wg set wg0 peer "${PUB[c2]}" allowed-ips "${LL[c2]}/128,$ip"
 	[[ $(ask c1 "ip=$ip") == *errno=3* ]]
 	[ "$(lease_of c1)" = "$first" ]

@@ -21,12 +21,14 @@ teardown() {
 	spawn c1 clients /usr/bin/python3 "$NETNS/many.py" clients 200
 	wait_for 20 grep -qx leased "$NS/c1/clients.out"
 	on srv sed -i 's,^Route.*,&\, 10.2.0.0/16,' /etc/wireguard/server.conf
-	local before=$EPOCHREALTIME
+	local calls before=$EPOCHREALTIME
 	on srv wg dynamic reload wg0
 	wait_for 5 grep -q ' 10.1.0.0/16 10.2.0.0/16$' "$NS/c1/clients.out"
 	echo "# of 200 clients the last had it $(awk -v before="$before" '
 		END { printf "%.2f", $1 - before }' "$NS/c1/clients.out") s after the reload began" >&3
-	[ "$(on srv wg dynamic show wg0 dump | awk '$3 == "calls" { print $4 }')" -eq 200 ]
+	# Who takes longer than a second is called again.
+	calls=$(on srv wg dynamic show wg0 dump | awk '$3 == "calls" { print $4 }')
+	((calls >= 200 && calls <= 210))
 }
 
 # A client gives up an exchange after 10 s, so that is what its first may take.

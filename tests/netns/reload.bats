@@ -175,7 +175,7 @@ calls() { # CLIENT: how many have come.
 	[ "$(allowed srv wg0 "${PUB[c1]}" | sort)" != "$all" ]
 	elapsed reload
 	[ "$(allowed srv wg0 "${PUB[c1]}" | sort)" = "$all" ]
-	((MS < 2000))
+	((MS < 6000))
 	[ "$(counter reloads)" = 1 ]
 	logged srv "wg0: reloaded" 1
 }
@@ -284,7 +284,7 @@ old_daemon() { # HOST ROLE LINE...: its status is these lines, and a SIGHUP ends
 	wait_for 5 reload
 	settings '[Server]' 'Pool = 192.0.2.0/24' 'Route = 10.8.0.0/16' 'LeaseTime = 600'
 	reload
-	wait_for 2 at_least 4 calls c1
+	wait_for 5 at_least 4 calls c1
 	ask c1 want=route,call | grep -qx route=10.8.0.0/16
 	called=$(calls c1)
 	wait_for 5 is 3 calls c3

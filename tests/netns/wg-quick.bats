@@ -63,7 +63,7 @@ teardown() {
 	gone="$(v4 c1), $(v6 c1)"
 	wgq srv down wg0
 	elapsed wgq c1 down wg0
-	((MS < 4000))
+	((MS < 9000)) # else 10 s
 	diff <(echo "$before") <(state c1)
 	logged c1 "$gone given up, which the server could not be told: there the lease runs on"
 }
@@ -73,7 +73,7 @@ teardown() {
 	up_server
 	on srv wg dynamic stop wg0
 	elapsed run wgq c1 up wg0
-	((MS > 9000 && MS < 15000))
+	((MS > 9000 && MS < 45000))
 	[ "$status" -eq 0 ]
 	[[ $output == *$'\n'"wg-dynamic: wg0: no addresses yet, going on in the background: cannot connect"* ]]
 	pids c1 client engine

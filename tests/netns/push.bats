@@ -237,6 +237,8 @@ bound_alone() { # the addresses are there.
 		sleep 0.1
 	done
 	((most == 1))
+	no_server
+	wait_for 5 no_addrs c1
 }
 
 @test "an address in a network of another interface is not set, as long as that has it" {
@@ -602,24 +604,24 @@ switches() { # how often the monitor has been woken.
 	sleep 1
 	[ "$(asked)" -eq 1 ]
 	call srv fe80:: 970 'call=1\n\n' 3
-	wait_for 2 at_least 2 asked
-	sleep 1.2
+	wait_for 5 at_least 2 asked
+	sleep 2.5
 	[ "$(asked)" -eq 2 ]
 	call srv fe80:: 970
-	wait_for 2 at_least 3 asked
+	wait_for 5 at_least 3 asked
 	on c1 wg dynamic show wg0
 	[[ $(on c1 wg dynamic show wg0)$'\n' == *$'\n  calls: 2\n'* ]]
 
 	# After the link has been down, and with another engine.
 	on c1 ip link set wg0 down
 	on c1 ip link set wg0 up
-	wait_for 3 at_least 4 asked
-	sleep 1.2
+	wait_for 5 at_least 4 asked
+	sleep 2.5
 	call srv fe80:: 970
-	wait_for 2 at_least 5 asked
+	wait_for 5 at_least 5 asked
 	kill_half c1 client engine
 	wait_for 5 at_least 6 asked
-	sleep 1.2
+	sleep 2.5
 	call srv fe80:: 970
-	wait_for 2 at_least 7 asked
+	wait_for 5 at_least 7 asked
 }

@@ -27,12 +27,12 @@ untouched() {
 	conf_client c1 srv "fe80::/128, 192.0.2.1/32" 198.51.100.7/32
 	on srv sed -i "s,${LL[c1]}/128,198.51.100.7/32\, &\, 2001:db9::/64\nPersistentKeepalive = 25," \
 		/etc/wireguard/wg0.conf
-	up_server pool "$POOLS" lease-time 2
+	up_server pool "$POOLS" lease-time 5
 	wgq c1 up wg0
 	ask c1
 	before=$(untouched)
 	[[ $before == *" ${IP[c1]}:"*" 25 198.51.100.7/32"*"2001:db9::/64"* ]]
-	spawn c1 ping ping -n -q -i 0.01 -c 600 192.0.2.1
+	spawn c1 ping ping -n -q -i 0.01 -c 1500 192.0.2.1
 	for _ in 1 2 3; do
 		[[ $(ask c1) == *errno=0* ]]
 		four=$(lease_of c1 | grep -v :)
@@ -42,11 +42,11 @@ untouched() {
 	done
 	[[ $(ask c1) == *errno=0* ]]
 	on c1 test -e "/proc/$SPID" # pinging still
-	wait_for 5 not lease_of c1
+	wait_for 8 not lease_of c1
 	lease_ended c1 expired "${four%/*}"
 	not has_allowed srv wg0 "${PUB[c1]}" "$four"
-	wait_for 15 grep -q received "$NS/c1/ping.out"
-	[[ $(out c1 ping) == *"600 packets transmitted, 600 received, 0% packet loss"* ]]
+	wait_for 25 grep -q received "$NS/c1/ping.out"
+	[[ $(out c1 ping) == *"1500 packets transmitted, 1500 received, 0% packet loss"* ]]
 	[ "$(untouched)" = "$before" ]
 }
 

@@ -84,8 +84,8 @@ no_strace() { # HOST
 	wait_for 5 not on "$1" grep -q "^State:.[^Z]" "/proc/$STRACE/status"
 }
 
-slow_readings() { # HOST PID: of each the opening of a socket takes 0.2 s, which it learns by some.
-	under_strace "$1" "$2" -f -e trace=socket -e inject=socket:delay_enter=200000
+slow_readings() { # HOST PID: of each the opening of a socket takes 0.5 s, which it learns by some.
+	under_strace "$1" "$2" -f -e trace=socket -e inject=socket:delay_enter=500000
 	on "$1" wg dynamic reload wg0
 	on "$1" wg dynamic reload wg0
 	on "$1" wg dynamic reload wg0
@@ -104,9 +104,9 @@ is_recorded() { # HOST
 	only_tunnel c1 c2
 	slow_readings srv "$(pids srv server monitor)"
 	ask c1
-	no_strace srv
 	held=$(lease_of c1)
-	on srv kill -STOP "$(pids srv server monitor)"
+	on srv kill -STOP "$(pids srv server monitor)" # before it can read quickly
+	no_strace srv
 	spawn c2 asks /usr/bin/python3 "$NETNS/raw.py" client --limit 5 'request_ip=1\n\n'
 	wait_for 5 on c2 grep -q ':03CA 01 ' /proc/net/tcp6
 	wait_for 2 is_recorded c2 # which comes before the order
@@ -132,8 +132,8 @@ is_recorded() { # HOST
 	only_tunnel c1 c2 c3
 	slow_readings srv "$(pids srv server monitor)"
 	held=$(ask c1 | grep ^ip=)
+	on srv kill -STOP "$(pids srv server monitor)" # before it can read quickly
 	no_strace srv
-	on srv kill -STOP "$(pids srv server monitor)"
 	for host in c2 c3; do
 		spawn "$host" asks /usr/bin/python3 "$NETNS/raw.py" client --limit 9 'request_ip=1\n\n'
 		wait_for 2 is_recorded "$host" # which comes before the order

@@ -41,6 +41,10 @@ server() { # STEP...: this is what the server does.
 	RAW=$SPID
 }
 
+again() { # ANSWER: what the server does when the client asks again. It stays, to be seen to listen.
+	server @read "$1" @close @read
+}
+
 no_server() {
 	[[ -z $RAW ]] || on srv kill "$RAW" 2>/dev/null || true
 	RAW=''
@@ -89,7 +93,7 @@ denied() { # LINE STEP...: it fails, and that is enough.
 
 survives() { # LINE STEP...: it fails, and takes what it gets when it asks again.
 	fails "$@"
-	server @read "$GOOD" @close
+	again "$GOOD"
 	wait_for 10 said "leased 192.0.2.50, 2001:db8::50 for 600 s"
 	[[ $(addrs c1 wg0) == "$ADDRESSES" && $(pids c1 client monitor) == "$MONITOR" ]]
 	stop
@@ -318,15 +322,15 @@ asked() { # TIMES
 
 # Who asks while there is no server asks again: so there is time to look.
 @test "at a renewal others: those before go; a family that is missing goes" {
-	local rest="leasestart=%now% leasetime=30 renew=1"
-	server @read "$(answer ip=192.0.2.51/32 ip=2001:db8::51/128 $rest)" @close
+	local rest=(leasestart=%now% leasetime=30 renew=1)
+	server @read "$(answer ip=192.0.2.51/32 ip=2001:db8::51/128 "${rest[@]}")" @close
 	client
 	wait_for 2 said "leased 192.0.2.51, 2001:db8::51 for 30 s"
 	[ "$(addrs c1 wg0)" = $'192.0.2.51/32\n2001:db8::51/128' ]
-	server @read "$(answer ip=192.0.2.52/32 $rest)" @close
+	again "$(answer ip=192.0.2.52/32 "${rest[@]}")"
 	wait_for 10 said "leased 192.0.2.52 for 30 s, instead of 192.0.2.51, 2001:db8::51"
 	[ "$(addrs c1 wg0)" = 192.0.2.52/32 ]
-	server @read "$GOOD" @close
+	again "$GOOD"
 	wait_for 10 said "leased 192.0.2.50, 2001:db8::50 for 600 s, instead of 192.0.2.52"
 	[ "$(addrs c1 wg0)" = "$ADDRESSES" ]
 }
@@ -340,7 +344,7 @@ asked() { # TIMES
 	[ "$(addrs c1 wg0)" = 192.0.2.51/32 ]
 	wait_for 10 said "the lease of 192.0.2.51 has ended, not renewed: removed"
 	addrs c1 wg0 | not grep .
-	server @read "$GOOD" @close
+	again "$GOOD"
 	wait_for 6 has_addr c1 wg0 192.0.2.50/32
 }
 

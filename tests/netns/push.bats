@@ -276,6 +276,7 @@ bound_alone() { # the addresses are there.
 	client
 	bound_alone
 	no_server
+	wait_for 5 logged c1 "cannot connect to the server" # which is sent, too
 	# The first that it sends to the kernel then is the question for the host's addresses.
 	spawn c1 strace strace -qq -e trace=sendto -e inject=sendto:error=ENOBUFS:when=1 \
 		-p "$(pids c1 client monitor)"

@@ -378,7 +378,8 @@ with socket.socket(socket.AF_UNIX) as listener:
 		# shellcheck disable=SC2016,SC2086 # words
 		run --separate-stderr -1 on srv bash -c 'ulimit -v 900000 && exec "$@"' bash \
 			wg dynamic show wg2 $words
-		[ "$stderr" = "wg-dynamic: wg2: the answer of the server breaks off: it is too long" ]
+		# A slow machine has not had that much of it in 30 s.
+		[[ $stderr == "wg-dynamic: wg2: the answer of the server breaks off: it "@(is too long|takes too long) ]]
 		[[ $words$output == @(allowed-ips|json{}) ]]
 	done
 	elapsed run --separate-stderr -1 on srv wg dynamic show wg1 allowed-ips

@@ -22,7 +22,7 @@ enum {
 	ACCEPT_PAUSE_MS = 1000,
 	PAUSE_MS = 100, /* between two tries to listen */
 	ANSWER_MS = 30000, /* what a whole answer may take */
-	BACKLOG = 128, /* so that `stop' finds the monitor though an engine that hangs accepts none */
+	BACKLOG = 128, /* `stop' finds the monitor by it, also where an engine hangs */
 	SHORT_ANSWER = 64, /* an errno alone, and more */
 	QUESTION = 128, /* bytes, the longest and more */
 };

@@ -71,7 +71,7 @@ else
 fi
 if [[ $1 != installed && ${2-} != vm ]]; then
 	# Static analysis takes one processor for minutes.
-	files+=("fuzz:$([[ ${2-} == long ]] && echo 60 || echo 10)" tests/analysis.bats "${netns[@]}")
+	files+=("fuzz:$([[ ${2-} == long ]] && echo 60 || echo 6)" tests/analysis.bats "${netns[@]}")
 	for name in tests/*.bats tests/wg-quick/*.bats; do
 		[[ $name == */analysis.bats ]] || files+=("$name")
 	done

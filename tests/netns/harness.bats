@@ -118,9 +118,9 @@ nothing_left() { # FILE
 	elapsed wait_for 5 true
 	((MS < 4000))
 	elapsed run wait_for 0.3 sh -c 'echo "not yet"; exit 1'
-	((MS >= 300 && MS < 4000))
+	((MS >= 600 && MS < 6000))
 	[ "$status" -eq 1 ]
-	[ "$output" = "waited 0.3 s in vain for: sh -c echo \"not yet\"; exit 1"$'\n'"not yet" ]
+	[ "$output" = "waited twice 0.3 s in vain for: sh -c echo \"not yet\"; exit 1"$'\n'"not yet" ]
 }
 
 @test "pids: monitor, spawner and engine are told apart" {

@@ -298,7 +298,6 @@ static void route_begin(struct exchange *x, uint16_t type, uint16_t flags, unsig
 
 int net_route_add(unsigned int ifindex, uint32_t table, const struct cidr *cidr, uint32_t metric)
 {
-	/* Each interface has link-locals of its own, whatever others have. */
 	const uint16_t beside = cidr_is_link_local(cidr) ? NLM_F_APPEND : NLM_F_EXCL;
 	struct exchange x;
 

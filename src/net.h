@@ -59,8 +59,9 @@ int net_address_delete(unsigned int ifindex, const struct cidr *cidr);
 int net_mtu_set(unsigned int ifindex, uint32_t mtu);
 
 /*
- * Adds a route to this routing table, marked as ours; -EEXIST when one like it is there already, or
- * for link-locals, when this interface has it. Metric 0: as the kernel has it.
+ * Adds a route to this routing table, marked as ours; -EEXIST when one like it is there already; to
+ * link-locals, of which each interface has its own, when this one has it. Metric 0: as the kernel
+ * has it.
  */
 int net_route_add(unsigned int ifindex, uint32_t table, const struct cidr *cidr, uint32_t metric);
 

@@ -76,7 +76,7 @@ static int wait_done(const char *interface, const char *role, const struct answe
 				continue;
 			return log_failure("the %s has ended: its log says why", role);
 		}
-		if (status.refused != before->refused)
+		if (status.known && status.refused != before->refused)
 			return log_failure("%s", status.error);
 		if (status.reloads > before->reloads)
 			return 0;

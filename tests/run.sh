@@ -84,4 +84,5 @@ if [[ $1 != installed && ${2-} != vm ]]; then
 	done
 fi
 
-prove -j "${JOBS:-4}" --timer --comments --exec "tests/run.sh one" "${files[@]}"
+# Virtual machines take one for minutes, with what the others leave of the processors.
+prove -j "${JOBS:-5}" --timer --comments --exec "tests/run.sh one" "${files[@]}"

@@ -122,6 +122,17 @@ static bool send_out(struct session *session, const char *text, size_t len, int 
 	return false;
 }
 
+/* Keeps what came behind the request, for session_read(). False: there is no memory. */
+static bool keep_rest(struct session *session, const char *bytes, size_t len)
+{
+	session->rest = malloc(len);
+	if (!session->rest)
+		return false;
+	memcpy(session->rest, bytes, len);
+	session->rest_len = len;
+	return true;
+}
+
 /*
  * Takes bytes that have come, from behind the last request or from the socket, until a request is
  * whole or nothing more is there.
@@ -149,12 +160,8 @@ static void session_read(struct session *session, bool answered)
 			return;
 		}
 		decoded = request_decode(&session->request, &session->lines, data, len, &used);
-		if (decoded == DECODED_WHOLE && used < (size_t)len) {
-			session->rest_len = len - used;
-			session->rest = malloc(session->rest_len);
-			if (session->rest)
-				memcpy(session->rest, data + used, session->rest_len);
-		}
+		if (decoded == DECODED_WHOLE && used < (size_t)len)
+			keep_rest(session, data + used, len - used);
 		free(rest);
 		if (decoded == DECODED_MORE)
 			continue;
@@ -185,7 +192,7 @@ static void answered(struct session *session)
 	session_read(session, true);
 }
 
-/* Whether nothing has come behind the request; what has is kept for session_read(). */
+/* Whether nothing has come behind the request; what has is kept. */
 static bool is_last(struct session *session)
 {
 	char buf[PROTOCOL_REQUEST];
@@ -194,12 +201,7 @@ static bool is_last(struct session *session)
 	if (session->rest)
 		return false;
 	len = recv(session->watch.fd, buf, sizeof(buf), 0);
-	session->rest = len > 0 ? malloc(len) : NULL;
-	if (!session->rest)
-		return true;
-	memcpy(session->rest, buf, len);
-	session->rest_len = len;
-	return false;
+	return len <= 0 || !keep_rest(session, buf, len);
 }
 
 void session_answer(struct session *session)

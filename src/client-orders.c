@@ -28,14 +28,9 @@ void client_tell_network(struct client_monitor *monitor)
 	supervisor_send(&monitor->supervisor, &network.head, sizeof(network), -1);
 }
 
-static bool lease_any(const struct lifecycle_lease *lease)
-{
-	return lease->ip[V4].family || lease->ip[V6].family;
-}
-
 bool client_holds(const struct client_monitor *monitor)
 {
-	return lease_any(&monitor->lease);
+	return lifecycle_lease_any(&monitor->lease);
 }
 
 uint64_t client_expiry(const struct client_monitor *monitor)
@@ -51,13 +46,13 @@ static bool hold(struct client_monitor *monitor, const struct lifecycle_lease *l
 	bool there;
 
 	monitor->lease = *lease;
-	if (!lease_any(lease))
+	if (!lifecycle_lease_any(lease))
 		network_clear(&monitor->network);
 	if (!(monitor->words.accept.words & ACCEPT_ADDRESS))
 		memset(&set.ip, 0, sizeof(set.ip));
 	network_addresses(&monitor->network, set.ip, monitor->holding.lease.ip);
 	there = holding_set(&monitor->holding, &set, now_ms());
-	if (lease_any(lease))
+	if (lifecycle_lease_any(lease))
 		network_set(&monitor->network, options);
 	client_tell_network(monitor);
 	return there;
@@ -79,17 +74,17 @@ static bool lease_set(struct client_monitor *monitor, const struct client_change
 	uint64_t now = now_ms();
 
 	/* A delay of ours may have eaten up what was left: what is held ends by itself. */
-	if (lease_any(lease) && lease->until <= now)
+	if (lifecycle_lease_any(lease) && lease->until <= now)
 		return false;
 	if (!lifecycle_lease_valid(lease, now) || !options_valid(&change->options)) {
 		log_line(LOG_ERR, "the engine wants what no lease can have: ignored");
 		return false;
 	}
 	monitor->before = monitor->lease;
-	if (hold(monitor, lease, &change->options) && lease_any(lease))
+	if (hold(monitor, lease, &change->options) && lifecycle_lease_any(lease))
 		monitor->waiting = false;
 	network_told(&monitor->network, &options);
-	if (lease_any(lease))
+	if (lifecycle_lease_any(lease))
 		hook_lease(&monitor->hook, lease, change->lease_time, &options);
 	else if (monitor->stop_at == NEVER) /* else when all is undone */
 		hook_end(&monitor->hook, change->report == REPORT_EXPIRED ? HOOK_EXPIRED :

@@ -147,11 +147,6 @@ static void tell(struct hook *h, enum hook_event event, const struct lifecycle_l
 		hook_run(h->runner, h->program, h->interface, event, &facts);
 }
 
-static bool holds(const struct lifecycle_lease *lease)
-{
-	return lease->ip[V4].family || lease->ip[V6].family;
-}
-
 void hook_lease(struct hook *h, const struct lifecycle_lease *lease, uint32_t lease_time,
 		const struct options *options)
 {
@@ -161,14 +156,15 @@ void hook_lease(struct hook *h, const struct lifecycle_lease *lease, uint32_t le
 
 	h->lease_time = lease_time;
 	h->options = *options;
-	tell(h, !holds(&h->lease) ? HOOK_BOUND : same ? HOOK_RENEWED : HOOK_CHANGED, lease);
+	tell(h, !lifecycle_lease_any(&h->lease) ? HOOK_BOUND : same ? HOOK_RENEWED : HOOK_CHANGED,
+	     lease);
 }
 
 void hook_options(struct hook *h, const struct options *options)
 {
 	const struct lifecycle_lease lease = h->lease;
 
-	if (!holds(&lease) || options_equal(&h->options, options))
+	if (!lifecycle_lease_any(&lease) || options_equal(&h->options, options))
 		return;
 	h->options = *options;
 	tell(h, HOOK_CHANGED, &lease);
@@ -178,7 +174,7 @@ void hook_end(struct hook *h, enum hook_event event)
 {
 	const struct lifecycle_lease nothing = { 0 };
 
-	if (!holds(&h->lease))
+	if (!lifecycle_lease_any(&h->lease))
 		return;
 	h->lease_time = 0;
 	memset(&h->options, 0, sizeof(h->options));

@@ -35,9 +35,14 @@ void lifecycle_init(struct lifecycle *l, uint64_t seed, uint32_t want)
 	};
 }
 
+bool lifecycle_lease_any(const struct lifecycle_lease *lease)
+{
+	return lease->ip[V4].family || lease->ip[V6].family;
+}
+
 bool lifecycle_holds(const struct lifecycle *l)
 {
-	return l->lease.ip[V4].family || l->lease.ip[V6].family;
+	return lifecycle_lease_any(&l->lease);
 }
 
 bool lifecycle_lease_valid(const struct lifecycle_lease *lease, uint64_t now)

@@ -156,6 +156,9 @@ uint64_t lifecycle_deadline(const struct lifecycle *l);
 /* Whether there can be such a lease at the time now: for one that another process has made. */
 bool lifecycle_lease_valid(const struct lifecycle_lease *lease, uint64_t now);
 
+/* Whether there is any address in it. */
+bool lifecycle_lease_any(const struct lifecycle_lease *lease);
+
 /* Whether any address is held. */
 bool lifecycle_holds(const struct lifecycle *l);
 
